@@ -1,0 +1,57 @@
+# `make help` lists what there is. A fresh Debian 12 needs: apt-get install make gcc python3-dev python3-venv
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+# Two builds in one tree at a time would hand each other half-written files.
+FLOCK := $(if $(shell command -v flock),flock .build.lock,)
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-wheel lint format bench clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.installed build ## Install, build and start the demo: a gateway on :8080 over two mock engines
+	$(BIN)/python -m kthena_fast demo
+
+build: $(VENV)/.installed ## Compile the twins in place
+	$(FLOCK) $(BIN)/python setup.py -q build_ext --inplace
+
+test: lint test-wheel ## Lint, then the whole suite against an installed wheel, as CI does
+
+test-wheel: $(VENV)/.tools ## The suite against an installed wheel, without the linters
+	PYTHON=$(BIN)/python scripts/test_wheel
+
+lint: $(VENV)/.tools ## ruff, mypy, import-linter, cython-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cython-lint kthena_fast
+
+format: $(VENV)/.tools ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.tools build ## Print what the hot operations cost
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove what builds leave behind (not .venv)
+	rm -rf build dist wheelhouse *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find kthena_fast tests benchmarks -name '*.so' -delete -o -name '*.py[cod]' -delete
+
+$(BIN)/python:
+	scripts/make_venv $(PYTHON) $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install --group build
+	$(FLOCK) $(PIP) install --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.tools: pyproject.toml $(VENV)/.installed
+	$(PIP) install --group dev
+	touch $@

@@ -1,0 +1,1 @@
+"""Hot structures in twins: the ledger, the heap. No socket, no loop, no clock."""

@@ -1,0 +1,54 @@
+"""Decides one thing: does this build compile the twins?
+
+``KTHENA_FAST_NO_EXTENSIONS=1`` builds without them: one wheel for every Python, slower in the hot structures.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+# "room/name" stands for kthena_fast/room/_name_py.py (the source), kthena_fast/room/_name_c.pxd (its C types)
+# and the extension module kthena_fast.room._name_c.
+TWINS: tuple[str, ...] = ()
+
+NO_EXTENSIONS = bool(os.environ.get("KTHENA_FAST_NO_EXTENSIONS")) or sys.implementation.name != "cpython"
+
+C_FILES = Path("build/cython")
+
+
+def compiled_twins() -> list[Extension]:
+    # Imported here so that a pure build needs no Cython.
+    from Cython.Build import cythonize
+    from Cython.Build.Dependencies import create_dependency_tree
+
+    dependencies = create_dependency_tree()
+
+    def is_out_of_date(source: Path, types: Path) -> bool:
+        # Cython looks for _name_py.pxd beside _name_py.py, so a change in _name_c.pxd alone, or in one that it
+        # cimports, would not rebuild (cython/cython#1428).
+        c_file = C_FILES / source.with_suffix(".c")
+        return not c_file.exists() or c_file.stat().st_mtime < dependencies.newest_dependency(str(types))[0]
+
+    extensions: list[Extension] = []
+    for twin in TWINS:
+        room, name = twin.split("/")
+        source = Path("kthena_fast", room, f"_{name}_py.py")
+        types = source.with_name(f"_{name}_c.pxd")
+        if not types.exists():
+            raise FileNotFoundError(f"{types} is missing: setup.py lists the twin {twin}")
+        extensions += cythonize(
+            Extension(f"kthena_fast.{room}._{name}_c", [str(source)]),
+            build_dir=str(C_FILES),
+            force=is_out_of_date(source, types),
+            compiler_directives={
+                "language_level": 3,
+                # C types come from the .pxd; annotations are for readers and mypy.
+                "annotation_typing": False,
+            },
+        )
+    return extensions
+
+
+setup(ext_modules=[] if NO_EXTENSIONS else compiled_twins())

@@ -1,0 +1,54 @@
+"""Fixtures that every room may ask for, and the rule that CI skips nothing."""
+
+import importlib
+import os
+from collections.abc import Callable, Generator
+from types import ModuleType
+
+import pytest
+
+from kthena_fast.core import _choice
+
+CI = bool(os.environ.get("KTHENA_FAST_CI"))
+
+# Without extensions there is one twin to test; an extension that should be there and is not fails its tests.
+CORES = ("pure",) if _choice.NO_EXTENSIONS else ("compiled", "pure")
+
+
+# The scope lets hypothesis share it between examples; a test runs once for each twin.
+@pytest.fixture(scope="session", params=CORES)
+def core(request: pytest.FixtureRequest) -> str:
+    """``"compiled"``, then ``"pure"``."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def twin(core: str) -> Callable[[str, str], ModuleType]:
+    """``twin("wire", "sse")`` is the module ``kthena_fast.wire._sse_c``, then ``_sse_py``."""
+    suffix = {"compiled": "c", "pure": "py"}[core]
+
+    def load(room: str, name: str) -> ModuleType:
+        return importlib.import_module(f"kthena_fast.{room}._{name}_{suffix}")
+
+    return load
+
+
+def _as_failure(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and KTHENA_FAST_CI=1 lets nothing skip: {report.longrepr}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _as_failure(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _as_failure(report)
+    return report
