@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from types import ModuleType
 
 import pytest
+import uvloop
 
 from kthena_fast.core import _choice
 
@@ -32,6 +33,11 @@ def twin(core: str) -> Callable[[str, str], ModuleType]:
         return importlib.import_module(f"kthena_fast.{room}._{name}_{suffix}")
 
     return load
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], uvloop.Loop]]:
+    # What runs is what is tested: the gateway knows no other loop.
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def _as_failure(report: pytest.TestReport | pytest.CollectReport) -> None:
