@@ -51,4 +51,7 @@ def compiled_twins() -> list[Extension]:
     return extensions
 
 
-setup(ext_modules=[] if NO_EXTENSIONS else compiled_twins())
+setup(
+    ext_modules=[] if NO_EXTENSIONS else compiled_twins(),
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+)

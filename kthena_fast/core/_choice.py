@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
+from types import ModuleType
 from typing import Final, Literal
 
 # Means the same at build (setup.py compiles nothing) and at import (the compiled twins are not looked at).
@@ -12,21 +14,23 @@ NO_EXTENSIONS: Final = bool(os.environ.get("KTHENA_FAST_NO_EXTENSIONS")) or sys.
 Core = Literal["compiled", "pure", "mixed"]
 
 
-def loaded_core() -> Core:
+def loaded_core(modules: Mapping[str, ModuleType] = sys.modules) -> Core:
     """Say which twins the modules imported so far have taken; before any of them was imported: ``"pure"``.
 
     ``"mixed"`` is an installation that went wrong: some twins are compiled and others missing.
     """
-    compiled = pure = False
-    for name, module in tuple(sys.modules.items()):
-        package, _, stem = name.rpartition(".")
-        if not (package.startswith("kthena_fast.") and stem.startswith("_")):
+    compiled: set[str] = set()
+    pure: set[str] = set()
+    for name, module in tuple(modules.items()):
+        room, _, stem = name.rpartition("._")
+        if not room.startswith("kthena_fast."):
             continue
-        file = getattr(module, "__file__", None) or ""
-        if stem.endswith("_c") and file.endswith(tuple(EXTENSION_SUFFIXES)):
-            compiled = True
+        if stem.endswith("_c") and (getattr(module, "__file__", None) or "").endswith(tuple(EXTENSION_SUFFIXES)):
+            compiled.add(f"{room}.{stem.removesuffix('_c')}")
         elif stem.endswith("_py"):
-            pure = True
+            pure.add(f"{room}.{stem.removesuffix('_py')}")
+    # Beside its compiled twin the pure one is only being compared with it, by a test or a benchmark.
+    pure -= compiled
     if compiled:
         return "mixed" if pure else "compiled"
     return "pure"
