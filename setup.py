@@ -11,7 +11,10 @@ from setuptools import Extension, setup
 
 # "room/name" stands for kthena_fast/room/_name_py.py (the source), kthena_fast/room/_name_c.pxd (its C types)
 # and the extension module kthena_fast.room._name_c.
-TWINS: tuple[str, ...] = ()
+TWINS: tuple[str, ...] = (
+    "telemetry/table",
+    "wire/peek",
+)
 
 NO_EXTENSIONS = bool(os.environ.get("KTHENA_FAST_NO_EXTENSIONS")) or sys.implementation.name != "cpython"
 

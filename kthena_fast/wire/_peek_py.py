@@ -1,0 +1,279 @@
+"""The source of both twins of ``wire.peek``, where the contract is."""
+
+from typing import Any, Final
+
+import orjson
+
+from kthena_fast.wire import _scan as scan
+from kthena_fast.wire import malformed
+
+_QUOTE: Final = ord('"')
+_BACKSLASH: Final = ord("\\")
+_COLON: Final = ord(":")
+_COMMA: Final = ord(",")
+_OPEN: Final = ord("{")
+_CLOSE: Final = ord("}")
+_NULL: Final = ord("n")
+
+# A bit for each name, to see it twice.
+_NAMES: Final = {
+    b"model": 1,
+    b"stream": 2,
+    b"stream_options": 4,
+    b"user": 8,
+    b"userId": 16,
+    b"max_tokens": 32,
+    b"max_completion_tokens": 64,
+}
+_PROMPTS: Final = (
+    "messages",
+    "prompt",
+    "input",
+    "system",
+    "instructions",
+    "query",
+    "queries",
+    "documents",
+    "text_1",
+    "text_2",
+)
+_IMAGES: Final = frozenset(("image", "image_url", "input_image"))
+# messages[].content[].content[].text is seven steps down; the bound keeps a hostile body off the C stack.
+_DEEPEST: Final = 16
+# What a budget of tokens can sensibly be; it fits the C integers of the ledger.
+_MOST_TOKENS: Final = 2**31 - 1
+
+
+class Peek:
+    """What is known of one body.
+
+    Spans are byte offsets into it, ``[start, end)`` of the JSON value, -1 when the name is absent. ``stream`` is true
+    for JSON ``true`` only. ``user`` and ``user_id`` are strings that are not empty; budgets are integers from 0 to
+    2**31 - 1.
+    """
+
+    __slots__ = (
+        "continuous_usage",
+        "empty",
+        "has_prompt",
+        "images",
+        "include_usage",
+        "max_completion_tokens",
+        "max_tokens",
+        "model",
+        "model_end",
+        "model_start",
+        "object_end",
+        "prompt_bytes",
+        "prompt_tokens",
+        "stream",
+        "stream_options_end",
+        "stream_options_start",
+        "user",
+        "user_id",
+    )
+
+    def __init__(self) -> None:
+        self.model: str | None = None
+        self.model_start = -1
+        self.model_end = -1
+        self.stream = False
+        self.stream_options_start = -1
+        self.stream_options_end = -1
+        self.include_usage = False
+        self.continuous_usage = False
+        # Of the closing brace.
+        self.object_end = -1
+        # The object has no members.
+        self.empty = True
+        self.user: str | None = None
+        self.user_id: str | None = None
+        self.max_tokens: int | None = None
+        self.max_completion_tokens: int | None = None
+        self.has_prompt = False
+        self.prompt_bytes = 0
+        self.prompt_tokens = 0
+        self.images = 0
+
+
+def peek(body: bytes) -> Peek:
+    """Read ``body`` once; raise ``Malformed`` when it is not one JSON object or would read differently elsewhere."""
+    if type(body) is not bytes:
+        raise TypeError("a body is bytes")
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        # orjson's message gives a reason and a place, never the text.
+        raise malformed.Malformed("invalid_json", f"The body is not valid JSON: {error}.") from None
+    if type(document) is not dict:
+        raise malformed.Malformed("invalid_json", "The body must be a JSON object.")
+    found = Peek()
+    _find(found, body)
+    _read(found, document)
+    return found
+
+
+def require_model(found: Peek) -> str:
+    """The name of the model, as it was written; ``Malformed`` when there is none or it is blank."""
+    model = found.model
+    if model is None or not model or model.isspace():
+        raise malformed.Malformed("missing_model", "'model' must be a string that is not blank.", "model")
+    return model
+
+
+def splice(body: bytes, found: Peek, model: str | None, include_usage: bool) -> bytes:
+    """``body`` with ``model`` in the place of its model and, if asked, with ``stream_options.include_usage`` true.
+
+    Each other byte stays, the client's other stream options among them; ``body`` itself when there is nothing to do.
+    Options that are neither an object nor null are left to the engine to refuse.
+    """
+    edits: list[tuple[int, int, bytes]] = []
+    if model is not None:
+        if found.model_start < 0:
+            raise ValueError("the body has no model to replace")
+        edits.append((found.model_start, found.model_end, orjson.dumps(model)))
+    if include_usage and not found.include_usage:
+        edit = _usage_edit(body, found)
+        if edit is not None:
+            edits.append(edit)
+    if not edits:
+        return body
+    edits.sort()
+    pieces: list[bytes] = []
+    at = 0
+    for start, end, text in edits:
+        pieces.append(body[at:start])
+        pieces.append(text)
+        at = end
+    pieces.append(body[at:])
+    return b"".join(pieces)
+
+
+def _usage_edit(body: bytes, found: Peek) -> tuple[int, int, bytes] | None:
+    start = found.stream_options_start
+    end = found.stream_options_end
+    if start < 0:
+        comma = b"" if found.empty else b","
+        return found.object_end, found.object_end, comma + b'"stream_options":{"include_usage":true}'
+    if body[start] == _NULL:
+        return start, end, b'{"include_usage":true}'
+    if body[start] != _OPEN:
+        return None
+    options = orjson.loads(body[start:end])
+    if "include_usage" in options:
+        # It may be there twice: all are replaced by one.
+        options["include_usage"] = True
+        return start, end, orjson.dumps(options)
+    comma = b"," if options else b""
+    return start + 1, start + 1, b'"include_usage":true' + comma
+
+
+def _find(found: Peek, data: bytes) -> None:
+    """Fill the spans. ``data`` is an object by orjson's word; a scan that loses its way says so and never goes on."""
+    end = len(data)
+    seen = 0
+    at = scan.space_end(data, scan.space_end(data, 0, end) + 1, end)
+    if at < end and data[at] == _CLOSE:
+        found.object_end = at
+        return
+    found.empty = False
+    while at < end and data[at] == _QUOTE:
+        after = scan.string_end(data, at + 1, end)
+        if after < 0:
+            break
+        bit = _name_bit(data, at, after)
+        if bit:
+            if seen & bit:
+                name = data[at + 1 : after - 1].decode()
+                raise malformed.Malformed("duplicate_key", f"'{name}' is given more than once.", name)
+            seen |= bit
+        at = scan.space_end(data, after, end)
+        if at >= end or data[at] != _COLON:
+            break
+        start = scan.space_end(data, at + 1, end)
+        after = scan.value_end(data, start, end)
+        if after <= start:
+            break
+        if bit == 1:
+            found.model_start = start
+            found.model_end = after
+        elif bit == 4:
+            found.stream_options_start = start
+            found.stream_options_end = after
+        at = scan.space_end(data, after, end)
+        if at < end and data[at] == _CLOSE:
+            found.object_end = at
+            return
+        if at >= end or data[at] != _COMMA:
+            break
+        at = scan.space_end(data, at + 1, end)
+    raise malformed.Malformed("invalid_json", "The body is not valid JSON.")
+
+
+def _name_bit(data: bytes, start: int, end: int) -> int:
+    """The bit of the quoted name ``data[start:end]``; 0 for a name that is not read here."""
+    if scan.find_byte(data, _BACKSLASH, start, end) >= 0:
+        name = str(orjson.loads(data[start:end]))
+        if name.encode() in _NAMES:
+            raise malformed.Malformed("duplicate_key", f"'{name}' must be spelt without escapes.", name)
+        return 0
+    size = end - start - 2
+    # Most names stop here: "messages" and "temperature" have eight letters and eleven.
+    if size != 5 and size != 6 and size != 4 and size != 14 and size != 10 and size != 21:
+        return 0
+    return _NAMES.get(data[start + 1 : end - 1], 0)
+
+
+def _read(found: Peek, document: dict[str, Any]) -> None:
+    found.model = _text(document.get("model"))
+    found.stream = document.get("stream") is True
+    options = document.get("stream_options")
+    if type(options) is dict:
+        found.include_usage = options.get("include_usage") is True
+        found.continuous_usage = options.get("continuous_usage_stats") is True
+    found.user = _text(document.get("user")) or None
+    found.user_id = _text(document.get("userId")) or None
+    found.max_tokens = _budget(document.get("max_tokens"))
+    found.max_completion_tokens = _budget(document.get("max_completion_tokens"))
+    for name in _PROMPTS:
+        value = document.get(name)
+        if value is not None:
+            found.has_prompt = True
+            _measure(found, value, 0)
+
+
+def _text(value: object) -> str | None:
+    return value if type(value) is str else None
+
+
+def _budget(value: object) -> int | None:
+    # A bool is an int to isinstance.
+    if type(value) is int and 0 <= value <= _MOST_TOKENS:
+        return value
+    return None
+
+
+def _measure(found: Peek, value: Any, depth: int) -> None:
+    """Add to the counts what ``value`` holds: text, tokens, blocks and messages, lists of any of them."""
+    if type(value) is str:
+        # len() of ASCII is its size in UTF-8 and costs nothing.
+        found.prompt_bytes += len(value) if value.isascii() else len(value.encode())
+    elif depth >= _DEEPEST:
+        return
+    elif type(value) is list:
+        if value and type(value[0]) is int:
+            # An engine takes an array of tokens or refuses it; a mixed one is not worth a walk.
+            found.prompt_tokens += len(value)
+            return
+        for item in value:
+            _measure(found, item, depth + 1)
+    elif type(value) is dict:
+        text = value.get("text")
+        if type(text) is str:
+            _measure(found, text, depth + 1)
+        content = value.get("content")
+        if content is not None:
+            _measure(found, content, depth + 1)
+        kind = value.get("type")
+        if type(kind) is str and kind in _IMAGES:
+            found.images += 1

@@ -1,0 +1,62 @@
+"""Steps over JSON and lines in bytes, for the twins of this room.
+
+``_scan.pxd`` holds the same five functions in C (``memchr``, ``memmem``) and the compiled twins take those in place
+of these, without a call; tests/wire/test_scan.py holds the two to the same answers. Every function looks at
+``data[at:end]`` only, answers an index into ``data`` or -1, and reads each byte a bounded number of times whatever
+the bytes are.
+"""
+
+import re
+from typing import Final
+
+_SPACE: Final = re.compile(rb"[ \t\n\r]*+")
+_STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# All up to the next bracket, strings as a whole.
+_TO_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
+_SCALAR: Final = re.compile(rb"[^ \t\n\r,:\]}]*+")
+_QUOTE: Final = ord('"')
+_OPENING: Final = b"{["
+
+
+def find(data: bytes, needle: bytes, at: int, end: int) -> int:
+    """Where ``needle`` (not empty) begins."""
+    return data.find(needle, at, end)
+
+
+def find_byte(data: bytes, byte: int, at: int, end: int) -> int:
+    """Where ``byte`` is."""
+    return data.find(byte, at, end)
+
+
+def space_end(data: bytes, at: int, end: int) -> int:
+    """The first byte that is not JSON whitespace, or ``end``."""
+    match = _SPACE.match(data, at, end)
+    return match.end() if match else end
+
+
+def string_end(data: bytes, at: int, end: int) -> int:
+    """After the closing quote of the string whose opening quote is before ``at``; -1 when it does not close."""
+    match = _STRING.match(data, at, end)
+    return match.end() if match else -1
+
+
+def value_end(data: bytes, at: int, end: int) -> int:
+    """After the JSON value that begins at ``at``; -1 when it does not end. Brackets are counted, not paired."""
+    if at >= end:
+        return -1
+    first = data[at]
+    if first == _QUOTE:
+        return string_end(data, at + 1, end)
+    if first not in _OPENING:
+        match = _SCALAR.match(data, at, end)
+        return match.end() if match else -1
+    depth = 0
+    while True:
+        match = _TO_BRACKET.match(data, at, end)
+        at = match.end() if match else end
+        if at >= end or data[at] == _QUOTE:
+            return -1
+        depth += 1 if data[at] in _OPENING else -1
+        at += 1
+        if not depth:
+            return at
