@@ -1,0 +1,203 @@
+"""From the mapping a manifest or the API server holds to a typed object, or to every reason why not.
+
+1. The verdict is that of our CRDs: refused here = refused by the API server = set aside by the gateway.
+2. Unknown fields and nulls are dropped and schema defaults filled in, as the API server does; `status` is not read.
+3. `decode` raises `Rejected` and `UnknownKind` and nothing else, whatever it is given.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from pydantic import ValidationError
+
+from kthena_fast import durations
+from kthena_fast.resources import metadata, rules, structure
+from kthena_fast.resources.core_v1 import Pod, Secret
+from kthena_fast.resources.external_model_provider import ExternalModelProvider
+from kthena_fast.resources.model_route import ModelRoute
+from kthena_fast.resources.model_server import ModelServer
+
+AnyResource: TypeAlias = ModelRoute | ModelServer | ExternalModelProvider | Pod | Secret
+
+API_VERSION = ModelRoute.API_VERSION
+GROUP = API_VERSION.rpartition("/")[0]
+OLD_GROUP = "networking.volcano.sh"
+
+NETWORKING: Mapping[str, type[ModelRoute | ModelServer | ExternalModelProvider]] = {
+    kind.KIND: kind for kind in (ModelRoute, ModelServer, ExternalModelProvider)
+}
+CORE: Mapping[str, type[Pod | Secret]] = {kind.KIND: kind for kind in (Pod, Secret)}
+
+HIDDEN = "(hidden)"
+"""Stands for the value of what is in a Secret."""
+
+
+class Violation(NamedTuple):
+    """One reason why an object is refused. `path` is for people, `location` for finding the line."""
+
+    path: str
+    message: str
+    kind: rules.Kind
+    value: Any
+    location: structure.Location
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class UnknownField(NamedTuple):
+    """A field that is not obeyed because no such field is known; `nearest` is what may have been meant."""
+
+    path: str
+    nearest: str | None
+    location: structure.Location
+
+    def __str__(self) -> str:
+        return f"{self.path}: unknown field" + (f"; did you mean {self.nearest}?" if self.nearest else "")
+
+
+class UnknownKind(Exception):  # noqa: N818 - an answer of `decode` as much as a failure
+    """The object is of a kind that the gateway does not read."""
+
+    def __init__(self, api_version: str, kind: str) -> None:
+        super().__init__(f"the kind {kind} of {api_version} is not read here")
+        self.api_version = api_version
+        self.kind = kind
+
+
+class Rejected(Exception):  # noqa: N818 - as above
+    """The object is refused, for all of `violations`; names are empty where the object gives none."""
+
+    def __init__(self, kind: str, namespace: str, name: str, violations: tuple[Violation, ...]) -> None:
+        reasons = "; ".join(str(violation) for violation in violations)
+        super().__init__(f"{kind or 'object'} {namespace}/{name} is refused: {reasons}")
+        self.kind = kind
+        self.namespace = namespace
+        self.name = name
+        self.violations = violations
+
+
+def decode(obj: Mapping[str, Any]) -> AnyResource:
+    """The typed object, with schema defaults filled in; else Rejected, with every violation, or UnknownKind."""
+    model = _model(obj)
+    schema = structure.schema(model)
+    admitted = structure.admit(schema, obj)
+    violations: list[Violation] = []
+    decoded: AnyResource | None = None
+    try:
+        decoded = model.model_validate(admitted)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            # pydantic marks a fault of a map's key, and not of its value, so.
+            location = fault["loc"][:-1] if fault["loc"][-1:] == ("[key]",) else fault["loc"]
+            violations.append(
+                Violation(
+                    structure.path(schema, location),
+                    _sentence(fault["type"], fault["msg"], structure.at(schema, location)),
+                    _KINDS.get(fault["type"], "Invalid"),
+                    HIDDEN if model is Secret else fault["input"],
+                    location,
+                )
+            )
+    faulty = {violation.location for violation in violations}
+    violations += (
+        Violation(structure.path(schema, location), rule.message, rule.kind, value, location)
+        for location, rule, value in structure.broken(schema, admitted)
+        if location not in faulty
+    )
+    if decoded is None or violations:
+        raise _rejected(obj, *violations)
+    return decoded
+
+
+def unknown_fields(obj: Mapping[str, Any]) -> list[UnknownField]:
+    """The fields that decoding drops from one of the three kinds of our group; none for any other kind."""
+    model = NETWORKING.get(obj.get("kind", "")) if _is_ours(obj) else None
+    if model is None:
+        return []
+    schema = structure.schema(model)
+    found = []
+    for location, known in structure.unknown(schema, obj):
+        if location in _ALWAYS_THERE or (location[0] == "metadata" and location[-1] in metadata.UNREAD):
+            continue
+        nearest = difflib.get_close_matches(str(location[-1]), known, n=1)
+        found.append(UnknownField(structure.path(schema, location), nearest[0] if nearest else None, location))
+    return found
+
+
+_ALWAYS_THERE = frozenset((("apiVersion",), ("kind",), ("status",)))
+_KINDS: Mapping[str, rules.Kind] = {"missing": "Required", "literal_error": "NotSupported"}
+
+
+def _is_ours(obj: Mapping[str, Any]) -> bool:
+    return obj.get("apiVersion") == API_VERSION and isinstance(obj.get("kind"), str)
+
+
+def _model(obj: Any) -> type[AnyResource]:
+    if not isinstance(obj, Mapping):
+        raise _rejected({}, Violation("", "must be an object with apiVersion and kind", "Invalid", obj, ()))
+    missing = [
+        Violation(name, "must be a string and not empty", "Required", obj.get(name), (name,))
+        for name in ("apiVersion", "kind")
+        if not isinstance(obj.get(name), str) or not obj[name]
+    ]
+    if missing:
+        raise _rejected(obj, *missing)
+    api_version, kind = obj["apiVersion"], obj["kind"]
+    if api_version == "v1" and kind in CORE:
+        return CORE[kind]
+    if api_version == API_VERSION and kind in NETWORKING:
+        return NETWORKING[kind]
+    group = api_version.rpartition("/")[0]
+    if group == OLD_GROUP:
+        message = f"the API group {OLD_GROUP} was renamed to {GROUP}: write {API_VERSION}"
+    elif group != GROUP:
+        raise UnknownKind(api_version, kind)
+    elif api_version != API_VERSION:
+        message = f"must be {API_VERSION}, the only version of its group"
+    else:
+        message = f"must be one of {', '.join(NETWORKING)}"
+        raise _rejected(obj, Violation("kind", message, "NotSupported", kind, ("kind",)))
+    raise _rejected(obj, Violation("apiVersion", message, "NotSupported", api_version, ("apiVersion",)))
+
+
+def _rejected(obj: Mapping[str, Any], *violations: Violation) -> Rejected:
+    meta = obj.get("metadata")
+    names = meta if isinstance(meta, Mapping) else {}
+    kind, namespace, name = (
+        text if isinstance(text, str) else ""
+        for text in (obj.get("kind"), names.get("namespace") or "default", names.get("name"))
+    )
+    return Rejected(kind, namespace, name, violations)
+
+
+def _sentence(fault: str, otherwise: str, schema: structure.Schema) -> str:
+    """What is allowed, said from the schema where pydantic's words would be about Python."""
+    if schema.get("pattern") == durations.PATTERN and fault == "string_pattern_mismatch":
+        return "must be a duration such as 300ms, 10s, 5m or 1h30m"
+    if fault in ("greater_than_equal", "less_than_equal"):
+        return f"must be between {schema['minimum']} and {schema['maximum']}"
+    if fault == "literal_error":
+        return f"must be one of {', '.join(schema['enum'])}"
+    sentence = _SENTENCES.get(fault)
+    return sentence.format_map(schema) if sentence is not None else otherwise.removeprefix("Value error, ")
+
+
+_SENTENCES: Mapping[str, str] = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "mapping_type": "must be an object",
+    "model_type": "must be an object",
+    "datetime_type": "must be a time such as 2026-01-31T12:00:00Z",
+    "too_long": "must have at most {maxItems} items",
+    "too_short": "must have at least {minItems} items",
+    "string_too_long": "must have at most {maxLength} characters",
+    "string_too_short": "must have at least {minLength} characters",
+    "string_pattern_mismatch": "must match {pattern}",
+}

@@ -1,0 +1,26 @@
+"""Regular expressions of users: RE2, so matching takes linear time, searched for anywhere in the text."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+import re2  # type: ignore[import-untyped]  # google-re2 has no stubs
+
+
+class Expression(Protocol):
+    """A compiled expression."""
+
+    def search(self, text: str, /) -> object | None:
+        """Something where the expression matches somewhere in the text, else None."""
+
+
+def compile_re2(expression: str) -> Expression:
+    """The compiled expression; ValueError says what is wrong with it."""
+    options = re2.Options()
+    # The library would print what is wrong to stderr as well.
+    options.log_errors = False
+    try:
+        return cast("Expression", re2.compile(expression, options))
+    except re2.error as error:
+        reason = error.args[0]
+        raise ValueError(reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)) from None

@@ -1,0 +1,131 @@
+"""The structural schema of a type, and what is done with an object along it.
+
+A structural schema is what a CRD may hold of OpenAPI v3: no `$ref`, no alternatives, everything in its place. The same
+dict that `crds` prints leads through an object here, so the two cannot differ.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from kthena_fast.resources import rules
+
+Schema = dict[str, Any]
+Location = tuple[str | int, ...]
+"""Keys and indexes from the object down to the value."""
+
+
+class Broken(NamedTuple):
+    """A rule that does not hold, where, and for what value."""
+
+    location: Location
+    rule: rules.Rule
+    value: Any
+
+
+@functools.cache
+def schema(model: type[BaseModel]) -> Schema:
+    """The structural schema of a type, shared: not to be changed."""
+    generated = model.model_json_schema(by_alias=True, mode="validation")
+    return _structural(generated, generated.get("$defs", {}))
+
+
+def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
+    while "$ref" in node or "anyOf" in node:
+        # What the field says goes before what its type says.
+        own = {key: value for key, value in node.items() if key not in ("$ref", "anyOf")}
+        if "$ref" in node:
+            inner = definitions[node["$ref"].rpartition("/")[2]]
+        else:
+            # Every alternative here is "or absent": the API server drops nulls before it validates.
+            (inner,) = (option for option in node["anyOf"] if option.get("type") != "null")
+        node = {**inner, **own}
+    kept: Schema = {key: node[key] for key in ("description", "type", "format") if key in node}
+    kept |= {key: value for key, value in sorted(node.items()) if key not in (*kept, "$defs", "title")}
+    if "description" in kept:
+        # What a docstring says beyond its first paragraph is for who reads the code.
+        kept["description"] = " ".join(kept["description"].split("\n\n")[0].split())
+    if kept.get("default", ()) in (None, [], ()):
+        kept.pop("default", None)
+    if "properties" in kept:
+        kept["properties"] = {name: _structural(child, definitions) for name, child in kept["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if key in kept:
+            kept[key] = _structural(kept[key], definitions)
+    return kept
+
+
+def admit(node: Schema, value: Any) -> Any:
+    """The value as the API server would look at it: without unknown fields and nulls, whole floats as integers.
+
+    Nulls go where a field is one of the schema's own; in lists and maps they stay and are refused. Lists become
+    tuples. What does not fit the schema stays as it is, for validation to refuse.
+    """
+    if isinstance(value, Mapping):
+        if "properties" in node:
+            fields = node["properties"]
+            return {
+                name: admit(fields[name], part)
+                for name, part in value.items()
+                if isinstance(name, str) and name in fields and part is not None
+            }
+        if "additionalProperties" in node:
+            return {name: admit(node["additionalProperties"], part) for name, part in value.items()}
+    elif isinstance(value, list | tuple):
+        return tuple(admit(node.get("items", {}), part) for part in value)
+    elif isinstance(value, float) and node.get("type") == "integer" and value.is_integer():
+        return int(value)
+    return value
+
+
+def broken(node: Schema, value: Any, location: Location = ()) -> Iterator[Broken]:
+    """The rules of the schema that an admitted value does not obey, the outer ones first."""
+    for entry in node.get("x-kubernetes-validations", ()):
+        rule = rules.BY_CEL[entry["rule"]]
+        if rule.holds is not None and not rule.holds(value):
+            yield Broken((*location, *rule.at), rule, functools.reduce(lambda part, key: part[key], rule.at, value))
+    for key, child, part in _children(node, value):
+        yield from broken(child, part, (*location, key))
+
+
+def unknown(node: Schema, value: Any, location: Location = ()) -> Iterator[tuple[Location, tuple[str, ...]]]:
+    """Where the value has fields that the schema does not know, with the names that it knows there."""
+    if isinstance(value, Mapping) and "properties" in node:
+        known = tuple(node["properties"])
+        yield from (((*location, name), known) for name in value if isinstance(name, str) and name not in known)
+    for key, child, part in _children(node, value):
+        yield from unknown(child, part, (*location, key))
+
+
+def _children(node: Schema, value: Any) -> Iterator[tuple[str | int, Schema, Any]]:
+    if isinstance(value, Mapping):
+        fields, rest = node.get("properties", {}), node.get("additionalProperties")
+        for name, part in value.items():
+            child = fields.get(name, rest) if isinstance(name, str) else None
+            if child is not None:
+                yield name, child, part
+    elif isinstance(value, list | tuple) and "items" in node:
+        for index, part in enumerate(value):
+            yield index, node["items"], part
+
+
+def path(node: Schema, location: Location) -> str:
+    """A location as people write it: `spec.rules[0].modelMatch.headers[x-tier].regex`."""
+    text = ""
+    for key in location:
+        fields = node.get("properties", {})
+        is_entry = isinstance(key, int) or (key not in fields and "additionalProperties" in node)
+        text += f"[{key}]" if is_entry else f".{key}" if text else str(key)
+        node = fields.get(key) or node.get("items") or node.get("additionalProperties") or {}
+    return text
+
+
+def at(node: Schema, location: Location) -> Schema:
+    """The schema of what is at the location; empty where nothing is known about it."""
+    for key in location:
+        node = node.get("properties", {}).get(key) or node.get("items") or node.get("additionalProperties") or {}
+    return node
