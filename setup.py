@@ -14,6 +14,7 @@ from setuptools import Extension, setup
 TWINS: tuple[str, ...] = (
     "telemetry/table",
     "wire/peek",
+    "wire/sse",
 )
 
 NO_EXTENSIONS = bool(os.environ.get("KTHENA_FAST_NO_EXTENSIONS")) or sys.implementation.name != "cpython"

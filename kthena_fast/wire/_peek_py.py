@@ -219,7 +219,7 @@ def _name_bit(data: bytes, start: int, end: int) -> int:
         return 0
     size = end - start - 2
     # Most names stop here: "messages" and "temperature" have eight letters and eleven.
-    if size != 5 and size != 6 and size != 4 and size != 14 and size != 10 and size != 21:
+    if size not in (4, 5, 6, 10, 14, 21):
         return 0
     return _NAMES.get(data[start + 1 : end - 1], 0)
 

@@ -18,13 +18,10 @@ top level gives the places, so that ``splice`` can change two values and leave e
 from typing import TYPE_CHECKING
 
 from kthena_fast.core._choice import NO_EXTENSIONS
-from kthena_fast.wire.malformed import Malformed as Malformed
+from kthena_fast.wire.malformed import Malformed
 
 if TYPE_CHECKING or NO_EXTENSIONS:
-    from kthena_fast.wire._peek_py import Peek as Peek
-    from kthena_fast.wire._peek_py import peek as peek
-    from kthena_fast.wire._peek_py import require_model as require_model
-    from kthena_fast.wire._peek_py import splice as splice
+    from kthena_fast.wire._peek_py import Peek, peek, require_model, splice
 else:
     try:
         from kthena_fast.wire._peek_c import Peek, peek, require_model, splice
