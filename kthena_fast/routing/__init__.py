@@ -1,4 +1,5 @@
 """An immutable snapshot: routes, targets, pods.
 
-`snapshot` holds the records a request reads, `build` makes a snapshot from objects, `matching` compiles conditions.
+`objects` is what a source has read, `build` makes a `snapshot` of it, `table` puts the rules of every name in order,
+`matching` compiles their conditions, and `config_dump` shows a snapshot in upstream's words.
 """

@@ -4,12 +4,19 @@
 2. A `Pod` stays the same object from one snapshot to the next as long as it is the same pod at the same address, since
    its one mutable part, the count of requests in flight, and the connections kept to it, outlive a snapshot.
 3. Everything that does not depend on the request is computed when the snapshot is built: names joined, regular
-   expressions compiled, weights summed, rewrites encoded.
+   expressions compiled, rules put in order (`table`).
+4. A `Match` may outlive its snapshot, so it names servers and holds none: `draw` looks them up in the snapshot of the
+   turn.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kthena_fast.routing.objects import Objects, Rejection, Unsupported
+    from kthena_fast.routing.table import Headers, Table
 
 
 class Pod:
@@ -19,10 +26,31 @@ class Pod:
     which keeps its pool there so that a request needs no look-up; `in_flight` belongs to whoever holds an attempt.
     """
 
-    __slots__ = ("authority", "connections", "host", "in_flight", "key", "name", "namespace", "port", "prefix", "tls")
+    __slots__ = (
+        "authority",
+        "connections",
+        "host",
+        "in_flight",
+        "key",
+        "name",
+        "namespace",
+        "port",
+        "prefix",
+        "server_name",
+        "tls",
+    )
 
     def __init__(
-        self, key: str, namespace: str, name: str, host: str, port: int, *, tls: bool = False, prefix: bytes = b""
+        self,
+        key: str,
+        namespace: str,
+        name: str,
+        host: str,
+        port: int,
+        *,
+        tls: bool = False,
+        prefix: bytes = b"",
+        server_name: str = "",
     ) -> None:
         self.key = key
         self.namespace = namespace
@@ -33,13 +61,16 @@ class Pod:
         self.tls = tls
         self.prefix = prefix
         """Put before the request's path (`--backend http://host/prefix`); no slash at its end."""
-        self.authority = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
+        self.server_name = server_name or host
+        """What TLS asks for and verifies: `host`, or the name that `host` is an address of."""
+        called = self.server_name
+        self.authority = (f"[{called}]:{port}" if ":" in called else f"{called}:{port}").encode()
         """What the engine gets as `Host`."""
         self.in_flight = 0
         self.connections: Any = None
 
     def __repr__(self) -> str:
-        return f"<Pod {self.namespace}/{self.name} at {self.authority.decode()} in_flight={self.in_flight}>"
+        return f"<Pod {self.namespace}/{self.name} at {self.host} port {self.port} in_flight={self.in_flight}>"
 
 
 class Server:
@@ -75,15 +106,19 @@ class Server:
 
 
 class Target:
-    """One weighted target of a rule; `server` is None where it cannot serve (dangling, or a provider)."""
+    """One weighted target of a rule."""
 
-    __slots__ = ("name", "server", "weight")
+    __slots__ = ("is_provider", "name", "weight")
 
-    def __init__(self, name: str, weight: int, server: Server | None) -> None:
+    def __init__(self, name: str, weight: int, *, is_provider: bool = False) -> None:
         self.name = name
-        """`namespace/name` of the ModelServer or ExternalModelProvider."""
+        """`namespace/name` of the ModelServer or ExternalModelProvider, which may not exist."""
         self.weight = weight
-        self.server = server
+        self.is_provider = is_provider
+        """Providers cannot be called yet: such a target is never ready."""
+
+    def __repr__(self) -> str:
+        return f"<Target {self.name} weight={self.weight}>"
 
 
 class Match:
@@ -100,3 +135,91 @@ class Match:
         """The rule's index in the route."""
         self.targets = targets
         self.lora = lora
+
+    def __repr__(self) -> str:
+        return f"<Match {self.model!r} by {self.route} rule {self.rule}{' lora' * self.lora}>"
+
+
+class Snapshot:
+    """Everything that routing knows at one moment; made by `build`."""
+
+    __slots__ = ("objects", "pods", "rejected", "servers", "table", "unsupported")
+
+    def __init__(
+        self,
+        *,
+        objects: Objects,
+        table: Table,
+        servers: Mapping[str, Server],
+        pods: Mapping[str, Pod],
+        rejected: tuple[Rejection, ...],
+        unsupported: tuple[Unsupported, ...],
+    ) -> None:
+        self.objects = objects
+        """What the snapshot was built from."""
+        self.table = table
+        self.servers = servers
+        """By `namespace/name`."""
+        self.pods = pods
+        """Every pod of every server, by `Pod.key`: a pool of connections that belongs to none of them can go."""
+        self.rejected = rejected
+        """Set aside, with the reasons."""
+        self.unsupported = unsupported
+        """In service, but not all of it obeyed."""
+
+    def models(self) -> tuple[str, ...]:
+        """The names that clients may use, sorted, each once."""
+        return self.table.models
+
+    def knows(self, model: str) -> bool:
+        """Whether a route has the name, so that it may become a metric's label."""
+        return model in self.table.by_name
+
+    def created(self, model: str) -> int:
+        """Unix time of the oldest route that has the name; 0: not known."""
+        candidates = self.table.by_name.get(model)
+        return candidates.created if candidates is not None else 0
+
+    def match(self, model: str, path: str, headers: Headers) -> Match | None:
+        """The first usable rule that takes the request, else the first that takes it; None: no route does.
+
+        Usable: `draw` would give a server now. `path` is percent-decoded, without its query; names in `headers` are in
+        lower case.
+        """
+        candidates = self.table.by_name.get(model)
+        if candidates is None:
+            return None
+        return candidates.direct or candidates.choose(path, headers, self._is_usable)
+
+    def draw(self, match: Match, random: Callable[[], float]) -> Server | None:
+        """A server that has pods now, by weight; those without pods lose their share. None: no target has any.
+
+        `random` gives numbers from [0, 1) and is not asked where there is nothing to choose.
+        """
+        ready: list[tuple[int, Server]] = []
+        total = 0
+        for target in match.targets:
+            if target.weight and not target.is_provider:
+                server = self.servers.get(target.name)
+                if server is not None and server.pods:
+                    total += target.weight
+                    ready.append((total, server))
+        if len(ready) < 2:
+            return ready[0][1] if ready else None
+        point = random() * total
+        for limit, server in ready:
+            if point < limit:
+                return server
+        return ready[-1][1]
+
+    def _is_usable(self, match: Match) -> bool:
+        for target in match.targets:
+            if target.weight and not target.is_provider:
+                server = self.servers.get(target.name)
+                if server is not None and server.pods:
+                    return True
+        return False
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.table.models)} models, {len(self.servers)} servers, {len(self.pods)} pods"
+        return f"<Snapshot {counts}, {len(self.rejected)} rejected>"

@@ -1,0 +1,156 @@
+"""From a source's objects to the snapshot that requests read.
+
+1. What did not change is taken over from the previous snapshot: the table of routes, servers whose object and pods are
+   the same, and pods, always (`snapshot`, rule 2). Objects are compared by identity.
+2. A ModelServer's pods are its `engines` if the source gives any, else those that its annotation names, else the ready
+   pods of its namespace that carry all its labels; with a `pdGroup` only those that decode. A pod that no longer
+   carries them is gone with the next snapshot (upstream keeps it in service).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from kthena_fast.resources import announcements, core_v1
+from kthena_fast.resources.external_model_provider import ExternalModelProvider
+from kthena_fast.resources.model_route import ModelRoute
+from kthena_fast.resources.model_server import ModelServer
+from kthena_fast.routing import table
+from kthena_fast.routing.objects import Engine, Objects, Rejection, Unsupported
+from kthena_fast.routing.snapshot import Pod, Server, Snapshot
+
+_Announcing: TypeAlias = ModelRoute | ModelServer | ExternalModelProvider
+
+EMPTY = Snapshot(objects=Objects(), table=table.EMPTY, servers={}, pods={}, rejected=(), unsupported=())
+"""What is in service before anything was read."""
+
+
+def build(objects: Objects, previous: Snapshot = EMPTY, rejected: tuple[Rejection, ...] = ()) -> Snapshot:
+    """The snapshot of these objects; `rejected` is what the source set aside, kept for those who ask."""
+    ready = _ReadyPods(objects)
+    servers: dict[str, Server] = {}
+    pods: dict[str, Pod] = {}
+    for key, resource in objects.servers.items():
+        engines = objects.engines.get(key)
+        reached = _from_engines(resource, engines) if engines is not None else _from_objects(resource, ready)
+        own = tuple(
+            known if (known := previous.pods.get(pod.key)) is not None else pod
+            for pod in sorted(reached, key=lambda pod: pod.key)
+        )
+        pods.update((pod.key, pod) for pod in own)
+        servers[key] = _server(resource, own, previous)
+    return Snapshot(
+        objects=objects,
+        table=table.compile_table(objects.routes, previous.table),
+        servers=servers,
+        pods=pods,
+        rejected=rejected,
+        unsupported=tuple(_unsupported(objects, previous)),
+    )
+
+
+def _server(resource: ModelServer, pods: tuple[Pod, ...], previous: Snapshot) -> Server:
+    key = resource.metadata.key
+    before = previous.servers.get(key)
+    if before is not None and before.pods == pods and previous.objects.servers.get(key) is resource:
+        return before
+    server = Server(
+        key,
+        engine=resource.spec.inference_engine,
+        model=resource.rewrite_model,
+        pods=pods,
+        timeout=resource.timeout,
+        retry_attempts=resource.retry_attempts,
+        retry_interval=resource.retry_interval,
+    )
+    if before is not None:
+        # Starting over at every change would send ties to the first pod whenever pods come and go.
+        server.turn = before.turn
+    return server
+
+
+class _ReadyPods:
+    """The ready pods by namespace and label, for those label keys that a ModelServer selects by.
+
+    Without it, every server would be held against every pod of its namespace.
+    """
+
+    def __init__(self, objects: Objects) -> None:
+        keys = {key for server in objects.servers.values() for key in server.spec.workload_selector.match_labels}
+        self._by_label: dict[tuple[str, str, str], list[core_v1.Pod]] = {}
+        for pod in objects.pods.values():
+            if pod.ready:
+                for key, value in pod.metadata.labels.items():
+                    if key in keys:
+                        self._by_label.setdefault((pod.metadata.namespace, key, value), []).append(pod)
+
+    def of(self, server: ModelServer) -> Iterator[core_v1.Pod]:
+        selector = server.spec.workload_selector
+        namespace = server.metadata.namespace
+        lists = [self._by_label.get((namespace, *label), []) for label in selector.match_labels.items()]
+        for pod in min(lists, key=len, default=[]):
+            labels = pod.metadata.labels
+            if selector.selects(labels) and (selector.pd_group is None or selector.pd_group.role(labels) == "decode"):
+                yield pod
+
+
+def _from_engines(server: ModelServer, engines: Iterable[Engine]) -> Iterator[Pod]:
+    for engine in engines:
+        yield _pod(
+            server,
+            engine.name,
+            "",
+            engine.host,
+            engine.port,
+            tls=engine.tls,
+            prefix=engine.prefix,
+            server_name=engine.server_name,
+        )
+
+
+def _from_objects(server: ModelServer, ready: _ReadyPods) -> Iterator[Pod]:
+    port = server.spec.workload_port
+    tls = port.protocol == "https"
+    endpoints = server.endpoints
+    for host, number in endpoints:
+        yield _pod(server, f"{host}:{number}", "", host, number, tls=tls)
+    if not endpoints:
+        for pod in ready.of(server):
+            yield _pod(server, pod.metadata.name, pod.metadata.uid, pod.ips[0], port.port, tls=tls)
+
+
+def _pod(
+    server: ModelServer,
+    name: str,
+    uid: str,
+    host: str,
+    port: int,
+    *,
+    tls: bool,
+    prefix: bytes = b"",
+    server_name: str = "",
+) -> Pod:
+    scheme = "https" if tls else "http"
+    # No part can hold a space, so two different pods never share a key.
+    key = f"{server.metadata.key} {name} {uid} {scheme} {server_name} {host} {port} {prefix.decode('latin-1')}"
+    return Pod(key, server.metadata.namespace, name, host, port, tls=tls, prefix=prefix, server_name=server_name)
+
+
+def _unsupported(objects: Objects, previous: Snapshot) -> Iterator[Unsupported]:
+    known: dict[tuple[str, str, str], list[Unsupported]] = {}
+    for entry in previous.unsupported:
+        known.setdefault((entry.kind, entry.namespace, entry.name), []).append(entry)
+    kinds: tuple[tuple[Mapping[str, _Announcing], Mapping[str, _Announcing]], ...] = (
+        (objects.routes, previous.objects.routes),
+        (objects.servers, previous.objects.servers),
+        (objects.providers, previous.objects.providers),
+    )
+    for now, before in kinds:
+        for key, resource in now.items():
+            meta = resource.metadata
+            if before.get(key) is resource:
+                yield from known.get((resource.KIND, meta.namespace, meta.name), ())
+                continue
+            for found in announcements.announcements(resource):
+                yield Unsupported(resource.KIND, meta.namespace, meta.name, found.path, found.field, found.reason)
