@@ -11,7 +11,7 @@ FLOCK := $(if $(shell command -v flock),flock .build.lock,)
 .DEFAULT_GOAL := help
 # The linters before the suite, whose summary is the last line.
 .NOTPARALLEL:
-.PHONY: help run build test test-wheel lint format bench clean
+.PHONY: help run build check test test-wheel lint format bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ run: $(VENV)/.installed build ## Install, build and start the demo: a gateway on
 
 build: $(VENV)/.installed ## Compile the twins in place
 	$(FLOCK) $(BIN)/python setup.py -q build_ext --inplace
+
+check: $(VENV)/.tools build ## The suite on this tree, without building a wheel: what one runs while writing
+	$(BIN)/python -m pytest -q -m 'not slow'
 
 test: lint test-wheel ## Lint, then the whole suite against an installed wheel, as CI does
 

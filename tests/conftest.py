@@ -2,7 +2,10 @@
 
 import importlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Generator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -33,6 +36,21 @@ def twin(core: str) -> Callable[[str, str], ModuleType]:
         return importlib.import_module(f"kthena_fast.{room}._{name}_{suffix}")
 
     return load
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the sdist and the wheel: those that this suite judges (scripts/test_wheel), or new ones."""
+    if judged := os.environ.get("KTHENA_FAST_DIST"):
+        return Path(judged)
+    folder = tmp_path_factory.mktemp("dist")
+    # The wheel is built from the sdist, so nothing of this tree that is not published gets in.
+    subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, Path(__file__).parents[1]],
+        check=True,
+        capture_output=True,
+    )
+    return folder
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], uvloop.Loop]]:
