@@ -1,4 +1,5 @@
-# `make help` lists what there is. A fresh Debian 12 needs: apt-get install make gcc python3-dev python3-venv
+# `make help` lists what there is. It needs make and Python 3.11 or newer with its headers, venv and a C compiler;
+# what of them a Debian lacks, scripts/make_venv installs or names.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -35,7 +36,7 @@ lint: $(VENV)/.tools ## ruff, mypy, import-linter, cython-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cython-lint kthena_fast
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint kthena_fast
 
 format: $(VENV)/.tools ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
@@ -51,10 +52,10 @@ clean: ## Remove what builds leave behind (not .venv)
 $(BIN)/python:
 	scripts/make_venv $(PYTHON) $(VENV)
 
+# Without extensions: `make build` compiles them, and the linters need none.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	$(PIP) install --group build
-	# Without extensions: `make build` compiles them, and the linters need none.
 	KTHENA_FAST_NO_EXTENSIONS=1 $(FLOCK) $(PIP) install --no-build-isolation --editable .
 	touch $@
 
