@@ -2,5 +2,6 @@
 
 `metrics` declares every metric; `table` holds their values; `registry` joins the two and renders them; `requests` moves
 those of one request. `access_log` writes one line per request (`access_line` lays it out, `writer` gets it out of the
-loop's way), `log` sets the application log up, `lag` watches the loop.
+loop's way), `log` sets the application log up, `one_line` keeps what clients send from forging either, `lag` watches
+the loop.
 """
