@@ -22,7 +22,8 @@ class GatewayError(Exception):
 
     `status` is the HTTP status (499: the client has gone, nothing is answered); `type`, `code` and `param` are the
     fields of OpenAI's error object; `reason` is the bounded label of logs and metrics; `retry_after` is whole seconds;
-    `should_retry` becomes `x-should-retry`, which the OpenAI SDK obeys; `close` asks for the connection to be closed.
+    `should_retry` becomes `x-should-retry`, which the OpenAI SDK obeys; `allow` becomes `Allow`; `close` asks for the
+    connection to be closed.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class GatewayError(Exception):
         origin: Origin = "router",
         retry_after: int | None = None,
         should_retry: bool | None = None,
+        allow: str = "",
         close: bool = False,
     ) -> None:
         super().__init__(message)
@@ -49,10 +51,13 @@ class GatewayError(Exception):
         self.origin = origin
         self.retry_after = retry_after
         self.should_retry = should_retry
+        self.allow = allow
         self.close = close
 
 
-def bad_request(message: str, *, code: str = "bad_request", param: str | None = None, close: bool = False) -> GatewayError:
+def bad_request(
+    message: str, *, code: str = "bad_request", param: str | None = None, close: bool = False
+) -> GatewayError:
     return GatewayError(400, INVALID_REQUEST, code, message, reason="request_parsing", param=param, close=close)
 
 
@@ -78,6 +83,7 @@ def method_not_allowed(method: str, allowed: str) -> GatewayError:
         "method_not_allowed",
         f"The method {method} is not allowed here; allowed: {allowed}.",
         reason="request_parsing",
+        allow=allowed,
     )
 
 
@@ -89,7 +95,12 @@ def unsupported_protocol(what: str) -> GatewayError:
 
 def request_timeout(what: str) -> GatewayError:
     return GatewayError(
-        408, INVALID_REQUEST, "request_timeout", f"The {what} did not arrive in time.", reason="request_timeout", close=True
+        408,
+        INVALID_REQUEST,
+        "request_timeout",
+        f"The {what} did not arrive in time.",
+        reason="request_timeout",
+        close=True,
     )
 
 
@@ -116,7 +127,9 @@ def headers_too_large(limit: str) -> GatewayError:
 
 
 def overloaded(message: str, *, retry_after: int = 1) -> GatewayError:
-    return GatewayError(503, UNAVAILABLE, "overloaded", message, reason="overloaded", retry_after=retry_after, close=True)
+    return GatewayError(
+        503, UNAVAILABLE, "overloaded", message, reason="overloaded", retry_after=retry_after, close=True
+    )
 
 
 def not_synced() -> GatewayError:
@@ -144,7 +157,12 @@ def no_ready_pod(model: str) -> GatewayError:
 
 def connection_failed(detail: str) -> GatewayError:
     return GatewayError(
-        502, UPSTREAM, "connection_failed", f"The engine could not be reached: {detail}.", reason="proxy", origin="upstream"
+        502,
+        UPSTREAM,
+        "connection_failed",
+        f"The engine could not be reached: {detail}.",
+        reason="proxy",
+        origin="upstream",
     )
 
 

@@ -75,13 +75,19 @@ def _networks(value: object) -> object:
 
 
 Boolean = Annotated[bool, BeforeValidator(_boolean), Allowed("true or false")]
-PositiveDuration = Annotated[float, BeforeValidator(_seconds), Field(gt=0), Allowed("a duration above 0, such as 300ms, 10s or 5m")]
-Duration = Annotated[float, BeforeValidator(_seconds), Field(ge=0), Allowed("a duration of 0 or more, such as 0s, 10s or 5m")]
+PositiveDuration = Annotated[
+    float, BeforeValidator(_seconds), Field(gt=0), Allowed("a duration above 0, such as 300ms, 10s or 5m")
+]
+Duration = Annotated[
+    float, BeforeValidator(_seconds), Field(ge=0), Allowed("a duration of 0 or more, such as 0s, 10s or 5m")
+]
 Window = Annotated[float, BeforeValidator(_seconds), Field(ge=60, le=3600), Allowed("a duration from 1m to 1h")]
 Weight = Annotated[float, BeforeValidator(_finite), Field(ge=0), Allowed("a finite number of 0 or more")]
 Count = Annotated[int, Field(ge=0), Allowed("a whole number of 0 or more")]
 PositiveCount = Annotated[int, Field(gt=0), Allowed("a whole number above 0")]
-Size = Annotated[int, BeforeValidator(_bytes), Field(gt=0), Allowed("a number of bytes above 0, such as 65536, 64KiB or 32MiB")]
+Size = Annotated[
+    int, BeforeValidator(_bytes), Field(gt=0), Allowed("a number of bytes above 0, such as 65536, 64KiB or 32MiB")
+]
 Networks = Annotated[
     tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...],
     BeforeValidator(_networks),
@@ -179,7 +185,9 @@ class Settings(BaseModel):
     fairness_image_tokens: Count = 1_000
     """Estimated input tokens of an image."""
     fairness_user_sources: Annotated[
-        tuple[str, ...], BeforeValidator(_list), Field(min_length=1),
+        tuple[str, ...],
+        BeforeValidator(_list),
+        Field(min_length=1),
         Allowed("body:FIELD, header:NAME and anonymous, separated by commas"),
     ] = ("body:user", "body:userId", "anonymous")
     """Who a request's user is: the first source that gives a name."""
@@ -197,11 +205,29 @@ class Settings(BaseModel):
 
 
 UPSTREAMS_OWN = frozenset(
-    """POD_NAMESPACE DRAIN_TIMEOUT REDIS_HOST REDIS_PORT REDIS_PASSWORD METRICS_SCRAPE_INTERVAL ACCESS_LOG_ENABLED
-    ACCESS_LOG_FORMAT ACCESS_LOG_OUTPUT ENABLE_FAIRNESS_SCHEDULING ENABLE_SESSION_BOOST FAIRNESS_WINDOW_SIZE
-    FAIRNESS_INPUT_TOKEN_WEIGHT FAIRNESS_OUTPUT_TOKEN_WEIGHT FAIRNESS_QUEUE_TIMEOUT FAIRNESS_MAX_CONCURRENT
-    FAIRNESS_MAX_QPS FAIRNESS_PRIORITY_REFRESH_RETRIES FAIRNESS_REBUILD_THRESHOLD FAIRNESS_PRIORITY_TOKEN_WEIGHT
-    FAIRNESS_PRIORITY_REQUEST_NUM_WEIGHT""".split()
+    [
+        "POD_NAMESPACE",
+        "DRAIN_TIMEOUT",
+        "REDIS_HOST",
+        "REDIS_PORT",
+        "REDIS_PASSWORD",
+        "METRICS_SCRAPE_INTERVAL",
+        "ACCESS_LOG_ENABLED",
+        "ACCESS_LOG_FORMAT",
+        "ACCESS_LOG_OUTPUT",
+        "ENABLE_FAIRNESS_SCHEDULING",
+        "ENABLE_SESSION_BOOST",
+        "FAIRNESS_WINDOW_SIZE",
+        "FAIRNESS_INPUT_TOKEN_WEIGHT",
+        "FAIRNESS_OUTPUT_TOKEN_WEIGHT",
+        "FAIRNESS_QUEUE_TIMEOUT",
+        "FAIRNESS_MAX_CONCURRENT",
+        "FAIRNESS_MAX_QPS",
+        "FAIRNESS_PRIORITY_REFRESH_RETRIES",
+        "FAIRNESS_REBUILD_THRESHOLD",
+        "FAIRNESS_PRIORITY_TOKEN_WEIGHT",
+        "FAIRNESS_PRIORITY_REQUEST_NUM_WEIGHT",
+    ]
 )
 """Variables that Kthena's router reads too; rule 2 is about these."""
 

@@ -42,6 +42,9 @@ class Downstream(Protocol):
     def started(self) -> bool:
         """Whether a head was written: after it there is no other answer to give."""
 
+    def end_connection(self) -> None:
+        """No other request may follow on this connection; called before `start`, which says so to the client."""
+
     def start(self, status: int, lines: bytes, framing: Framing, first: bytes = b"") -> None:
         """Write the status line, `lines` (header lines, each with its CRLF), what `framing` and the connection's state
         ask for (`Transfer-Encoding: chunked`, `Connection: close`), the blank line and `first`, in one write.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kthena_fast.errors import GatewayError
+    from kthena_fast.wire.multipart import Form
     from kthena_fast.wire.peek import Peek
 
 Headers = list[tuple[bytes, bytes]]
@@ -28,6 +29,7 @@ class Exchange:
         "error",
         "events",
         "first_byte",
+        "form",
         "forwarded",
         "headers",
         "input_tokens",
@@ -38,6 +40,7 @@ class Exchange:
         "parsed",
         "path",
         "peek",
+        "peer",
         "pod",
         "policy",
         "prompt_estimate",
@@ -53,6 +56,7 @@ class Exchange:
         "status",
         "streaming",
         "target",
+        "trusted",
         "upstream_ended",
         "upstream_model",
         "upstream_status",
@@ -69,6 +73,7 @@ class Exchange:
         query: str,
         protocol: str,
         headers: Headers,
+        peer: str,
         client: str,
         scheme: str,
         request_id: bytes,
@@ -85,8 +90,12 @@ class Exchange:
         self.protocol = protocol
         """`HTTP/1.1` or `HTTP/1.0`."""
         self.headers = headers
+        self.peer = peer
+        """The address that the connection came from, without its port."""
         self.client = client
-        """The peer's address, without its port; behind TRUSTED_PROXIES the first untrusted one."""
+        """The peer; behind TRUSTED_PROXIES the first untrusted address that they tell of."""
+        self.trusted = False
+        """Whether the peer is one of TRUSTED_PROXIES."""
         self.scheme = scheme
         self.request_id = request_id
         self.began = now
@@ -94,6 +103,9 @@ class Exchange:
         self.body = b""
         # peek
         self.peek: Peek | None = None
+        """Of a JSON body."""
+        self.form: Form | None = None
+        """Of a multipart body."""
         self.model = ""
         """As the client named it; `""` until peeked."""
         self.streaming = False

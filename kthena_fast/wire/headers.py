@@ -64,7 +64,6 @@ class Unsafe(ValueError):
 def to_engine(
     headers: Headers,
     *,
-    host: bytes,
     length: int | None,
     request_id: bytes,
     client: str,
@@ -72,17 +71,17 @@ def to_engine(
     trusted_proxy: bool,
     strip_credentials: bool,
 ) -> bytes:
-    """The header lines of a request to an engine, each with its CRLF.
+    """The header lines of a request to an engine, each with its CRLF: all but ``Host``, which is the pod's.
 
-    ``host`` is the pod's (see ``host_header``), ``length`` that of the body (None: no body), ``client`` the address of
+    So they are made once, however many pods are tried. ``length`` is that of the body (None: no body), ``client`` the address of
     the peer and ``scheme`` what it spoke.
     """
     dropped = _DROPPED[trusted_proxy, strip_credentials]
     named = _named_by_connection(headers)
     if named:
         dropped |= named
-    names = [b"host"]
-    values = [host]
+    names: list[bytes] = []
+    values: list[bytes] = []
     for name, value in headers:
         if name not in dropped:
             names.append(name)

@@ -1,0 +1,102 @@
+"""Option types and groups of flags shared by commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class GoBoolean(click.ParamType):
+    """A boolean as Go's flags take it: `--x`, `--x=true`, `--x=false`, and the other spellings of strconv.ParseBool."""
+
+    name = "boolean"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> bool:
+        if isinstance(value, bool):
+            return value
+        if value in {"1", "t", "T", "TRUE", "true", "True"}:
+            return True
+        if value in {"0", "f", "F", "FALSE", "false", "False"}:
+            return False
+        self.fail(f"{value!r} is not a boolean; true and false are allowed", parameter, context)
+
+
+def boolean(name: str, default: bool | None, help: str) -> Callable[[Command], Command]:  # noqa: A002 - click's own word
+    """A boolean flag in all of Go's spellings."""
+    return click.option(
+        name,
+        type=GoBoolean(),
+        is_flag=False,
+        flag_value="true",
+        default=default,
+        show_default=default is not None,
+        help=help,
+    )
+
+
+PORT = click.IntRange(0, 65535)
+"""0 takes a free one, which is then printed."""
+
+NO_EFFECT: dict[str, tuple[Any, str]] = {
+    "--webhook-port": (str, "the webhook is a process of its own here"),
+    "--webhook-tls-cert-file": (str, "the webhook is a process of its own here"),
+    "--webhook-tls-private-key-file": (str, "the webhook is a process of its own here"),
+    "--cert-secret-name": (str, "the webhook is a process of its own here"),
+    "--webhook-service-name": (str, "the webhook is a process of its own here"),
+    "--kube-api-qps": (float, "there is no Kubernetes source yet"),
+    "--kube-api-burst": (int, "there is no Kubernetes source yet"),
+    "--vmodule": (str, "LOG_LEVEL sets the level of the application log"),
+    "--log_dir": (str, "the application log goes to stderr"),
+    "--log_file": (str, "the application log goes to stderr"),
+    "--log_file_max_size": (str, "the application log goes to stderr"),
+    "--log_backtrace_at": (str, "LOG_LEVEL sets the level of the application log"),
+    "--stderrthreshold": (str, "the application log goes to stderr"),
+}
+"""Upstream's flags that take a value, are accepted and change nothing, each with the reason."""
+
+NO_EFFECT_BOOLEANS: dict[str, str] = {
+    "--enable-webhook": "the webhook is a process of its own here",
+    "--logtostderr": "the application log goes to stderr",
+    "--alsologtostderr": "the application log goes to stderr",
+    "--one_output": "the application log goes to stderr",
+    "--skip_headers": "LOG_FORMAT sets the layout of the application log",
+    "--skip_log_headers": "LOG_FORMAT sets the layout of the application log",
+    "--add_dir_header": "LOG_FORMAT sets the layout of the application log",
+}
+
+REFUSED_WHEN_TRUE: dict[str, str] = {
+    "--enable-gateway-api": "the Gateway API is not built yet",
+    "--enable-gateway-api-inference-extension": "the Gateway API inference extension is not built yet",
+}
+"""Upstream's flags that ask for what is not built."""
+
+
+def field_of(flag: str) -> str:
+    """The keyword that click passes a flag's value by."""
+    return flag.lstrip("-").replace("-", "_").lower()
+
+
+def upstreams_own(command: Command) -> Command:
+    """Add every flag of Kthena's router that this gateway accepts without obeying, hidden from the help."""
+    for flag, (kind, _) in NO_EFFECT.items():
+        command = click.option(flag, field_of(flag), type=kind, default=None, hidden=True)(command)
+    for flag in [*NO_EFFECT_BOOLEANS, *REFUSED_WHEN_TRUE]:
+        command = click.option(
+            flag, field_of(flag), type=GoBoolean(), is_flag=False, flag_value="true", default=None, hidden=True
+        )(command)
+    return command
+
+
+def settle_upstreams_own(values: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Say one line for each accepted flag that was given; UsageError for one that asks for what is not built."""
+    for flag, why in REFUSED_WHEN_TRUE.items():
+        if values.get(field_of(flag)):
+            raise click.UsageError(f"{flag}=true is refused: {why}")
+    reasons = {flag: why for flag, (_, why) in NO_EFFECT.items()} | NO_EFFECT_BOOLEANS
+    for flag, why in reasons.items():
+        if values.get(field_of(flag)) is not None:
+            say(f"{flag} is accepted and has no effect: {why}")

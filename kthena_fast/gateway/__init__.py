@@ -1,0 +1,1 @@
+"""The gateway: one request's journey, the ways in, the ports, and the life of the process."""

@@ -1,0 +1,212 @@
+"""The gateway, put together: here, and only here, the rooms are introduced to each other.
+
+`start` opens the ports before anything is read, so that `/healthz` answers from the first moment; `drain` lets what was
+accepted finish; `stop` ends what is left. Each may be called once, in this order; `stop` also after a failed `start`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from kthena_fast import __version__, scheduling
+from kthena_fast.core import _choice
+from kthena_fast.gateway import admin, debug, inference, listening, pages, router_config, tls
+from kthena_fast.gateway.journey import Journey
+from kthena_fast.gateway.observing import Observer
+from kthena_fast.gateway.state import State
+from kthena_fast.telemetry.access_log import AccessLog
+from kthena_fast.telemetry.lag import LoopLag
+from kthena_fast.telemetry.registry import Registry
+from kthena_fast.telemetry.requests import RequestMetrics
+from kthena_fast.upstream.deadlines import Deadlines
+from kthena_fast.upstream.forward import Forwarder
+from kthena_fast.upstream.pool import Pool
+from kthena_fast.wire import paths
+
+if TYPE_CHECKING:
+    import ssl
+
+    from kthena_fast.settings import Settings
+    from kthena_fast.sources import Source
+
+log = logging.getLogger(__name__)
+
+PICKER = "least-requests"
+
+ABORT_PATIENCE = 5.0
+"""Seconds that requests have to end once they were aborted."""
+
+
+class CannotStart(Exception):
+    """Why there is no gateway, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says; see `kthena-fast gateway --help`. A port of 0 takes a free one."""
+
+    host: str = "::"
+    port: int = 8080
+    metrics_port: int = 9090
+    debug_port: int = 15000
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    router_config: Path | None = None
+    metrics_on_inference_port: bool = False
+
+
+class Gateway:
+    """One gateway in one process."""
+
+    def __init__(self, options: Options, settings: Settings, source: Source) -> None:
+        self.options = options
+        self.settings = settings
+        self.state = State()
+        self.registry = Registry()
+        self.port = options.port
+        """The inference port, once it is open; the same for the two others."""
+        self.metrics_port = options.metrics_port
+        self.debug_port = options.debug_port
+        self._source = source
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = contextlib.AsyncExitStack()
+        self._listener: asyncio.Server | None = None
+        self._way: inference.InferenceWay | None = None
+        self._access_log: AccessLog | None = None
+
+    async def start(self) -> None:
+        """Open the ports and begin to read objects; CannotStart says what is in the way."""
+        log.info("kthena-fast %s starts (%s core)", __version__, _choice.loaded_core())
+        try:
+            await self._open()
+        except (listening.CannotListen, tls.BadCertificate, router_config.BadRouterConfig, OSError) as problem:
+            await self.stop()
+            raise CannotStart(str(problem)) from problem
+        gc.collect()
+        gc.freeze()
+
+    async def _open(self) -> None:
+        settings, options, state = self.settings, self.options, self.state
+        loop = asyncio.get_running_loop()
+        if options.router_config is not None:
+            for field, reason in router_config.read(options.router_config).announcements():
+                log.warning("%s: %s: %s", options.router_config, field, reason)
+        context = self._certificate()
+        engine_context = tls.engine_context(settings.upstream_ca_file)
+
+        self._access_log = access_log = AccessLog(
+            enabled=settings.access_log_enabled,
+            form=settings.access_log_format,
+            output=settings.access_log_output,
+        )
+        access_log.report_to(self.registry)
+        self._closing.callback(access_log.close)
+        self.registry.declare_build(__version__, _choice.loaded_core())
+        request_metrics = RequestMetrics(self.registry, paths.label)
+        deadlines = Deadlines(loop)
+        self._closing.callback(deadlines.close)
+        pool = Pool(loop, connect_timeout=settings.connect_timeout, tls=engine_context)
+        self._closing.callback(pool.close)
+        observer = Observer(state, self.registry, request_metrics, pool)
+        forwarder = Forwarder(loop, pool, deadlines, scheduling.PICKERS[PICKER](), request_metrics)
+        journey = Journey(state, forwarder, request_metrics, access_log, loop.time, random.random)
+
+        health = pages.health(state)
+        public = dict(health)
+        if options.metrics_on_inference_port:
+            public["/metrics"] = pages.metrics(self.registry)
+        self._way = inference.InferenceWay(settings, state, journey, deadlines, public)
+        opened = listening.open_socket(options.host, options.port)
+        self.port = listening.port_of(opened)
+        self._listener = await loop.create_server(self._way.server, sock=opened, ssl=context)
+        self._closing.callback(self._listener.close)
+        self.metrics_port = await self._serve(
+            admin.metrics_application(self.registry, health), options.host, options.metrics_port
+        )
+        self.debug_port = await self._serve(debug.application(state), "localhost", options.debug_port)
+
+        lag = LoopLag(loop, self.registry)
+        lag.start()
+        self._closing.callback(lag.stop)
+        self._tasks.append(asyncio.create_task(self._follow(observer), name="source"))
+
+    def _certificate(self) -> ssl.SSLContext | None:
+        certificate, key = self.options.tls_cert, self.options.tls_key
+        if certificate is None or key is None:
+            return None
+        context = tls.server_context(certificate, key)
+        self._tasks.append(asyncio.create_task(tls.Reloader(context, certificate, key).run(), name="certificate"))
+        return context
+
+    async def _serve(self, application: web.Application, host: str, port: int) -> int:
+        """Serve one of the plain applications; returns its port."""
+        runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        await runner.setup()
+        self._closing.push_async_callback(runner.cleanup)
+        opened = listening.open_socket(host, port)
+        await web.SockSite(runner, opened, shutdown_timeout=1.0).start()
+        return listening.port_of(opened)
+
+    async def _follow(self, observer: Observer) -> None:
+        """Put what the source reads into service for as long as the process lives."""
+        try:
+            await self._source.run(observer.observe)
+        except Exception:
+            # What was good stays in service; readiness and log say that nothing new will come.
+            log.exception("the source of objects failed; what it read before stays in service")
+
+    def reopen_logs(self) -> None:
+        """SIGHUP: the access log's file was moved away."""
+        if self._access_log is not None:
+            self._access_log.reopen()
+
+    async def drain(self) -> None:
+        """Let accepted requests finish: they get DRAIN_TIMEOUT, then waiters are refused and streams aborted."""
+        state, settings = self.state, self.settings
+        state.draining = True
+        if settings.drain_delay:
+            await asyncio.sleep(settings.drain_delay)
+        if self._listener is not None:
+            self._listener.close()
+        if self._way is not None:
+            self._way.close_idle()
+        try:
+            async with asyncio.timeout(settings.drain_timeout):
+                await state.idle()
+        except TimeoutError:
+            log.warning("%d requests are left at the end of DRAIN_TIMEOUT: they are ended", len(state.serving))
+            state.abort_all()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ABORT_PATIENCE):
+                    await state.idle()
+
+    async def stop(self) -> None:
+        """End everything that is left, and flush the logs."""
+        self.state.draining = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._way is not None:
+            await self._way.server.shutdown(timeout=0.1)
+        await self._closing.aclose()
+
+
+@contextlib.asynccontextmanager
+async def running(options: Options, settings: Settings, source: Source) -> AsyncIterator[Gateway]:
+    """A gateway for the length of a block: started before it, stopped without a drain behind it."""
+    gateway = Gateway(options, settings, source)
+    await gateway.start()
+    try:
+        yield gateway
+    finally:
+        await gateway.stop()

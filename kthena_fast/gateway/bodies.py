@@ -1,0 +1,49 @@
+"""How many bytes of request bodies the process holds, and how long it waits for the next one.
+
+`Budget` bounds all bodies together (MAX_BUFFERED_BYTES). A body is counted from its first byte, or from what its
+Content-Length promises, until its request is settled, since a retry needs it whole.
+"""
+
+from __future__ import annotations
+
+from kthena_fast import errors
+
+
+class Budget:
+    """Bytes that may be held at one moment, all requests together."""
+
+    __slots__ = ("held", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+
+    def hold(self, count: int) -> None:
+        """Count bytes in; GatewayError 503 `overloaded` where they would be too many."""
+        if self.held + count > self.limit:
+            raise errors.overloaded(
+                f"The gateway already holds as many bytes of request bodies as it may (MAX_BUFFERED_BYTES, {self.limit})."
+            )
+        self.held += count
+
+    def release(self, count: int) -> None:
+        self.held -= count
+
+
+class Hold:
+    """What one request has counted in; given back once."""
+
+    __slots__ = ("_budget", "_count")
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._count = 0
+
+    def grow_to(self, count: int) -> None:
+        if count > self._count:
+            self._budget.hold(count - self._count)
+            self._count = count
+
+    def release(self) -> None:
+        self._budget.release(self._count)
+        self._count = 0

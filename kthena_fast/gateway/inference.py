@@ -1,0 +1,348 @@
+"""The way in through aiohttp: its HTTP server reads requests, the journey answers on the transport.
+
+aiohttp parses, keeps connections alive and orders pipelined requests. What it would spend on a response object is not
+needed: `Answer` writes to the transport, and `_Written` tells aiohttp that this has been done.
+
+1. A client that leaves cancels the task of its request (`handler_cancellation`).
+2. What is not exactly one well-formed request is refused here, before there is an `Exchange`: two hosts, a target that
+   is not in origin form, an upgrade, a coded body, a head beyond its limits.
+3. Header and body timeouts are coarse: one wheel for the process, no task and no timer of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from kthena_fast import errors
+from kthena_fast.exchange.record import Exchange, Headers
+from kthena_fast.gateway import bodies, replies
+from kthena_fast.gateway.answer import WRITE_HIGH_WATER, Answer, Pressure
+from kthena_fast.wire import headers as wire_headers
+from kthena_fast.wire import paths
+
+if TYPE_CHECKING:
+    from kthena_fast.gateway.journey import Journey
+    from kthena_fast.gateway.state import State
+    from kthena_fast.settings import Settings
+    from kthena_fast.upstream.deadlines import Deadlines
+
+MAX_TARGET_BYTES = 8190
+"""Of the request line; aiohttp's own default."""
+
+
+class _Written(web.StreamResponse):
+    """What the handler returns to aiohttp: the answer is already on the transport."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
+        self._reusable = keep_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._reusable
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
+class Connection(web.RequestHandler):
+    """One client's connection: aiohttp's handler, which also says when the client is slow and when a head is late."""
+
+    __slots__ = ("_head_deadline", "_way", "is_serving", "pressure")
+
+    def __init__(self, server: Server, **options: Any) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self._way = server.way
+        self._head_deadline: object | None = None
+        self.is_serving = False
+        self.pressure = Pressure()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if len(self._way.server.connections) > self._way.settings.max_connections:
+            self.force_close()
+            return
+        assert isinstance(transport, asyncio.WriteTransport) or hasattr(transport, "set_write_buffer_limits")
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)  # type: ignore[attr-defined] # uvloop's, no base class
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_deadline is None and not self.is_serving:
+            self._head_deadline = self._way.deadlines.add(self._way.settings.header_timeout, self._on_late_head)
+        super().data_received(data)
+
+    def begin_request(self) -> None:
+        """A head is whole: its deadline is met."""
+        self.is_serving = True
+        self._forget_head()
+
+    def end_request(self) -> None:
+        self.is_serving = False
+
+    def _forget_head(self) -> None:
+        if self._head_deadline is not None:
+            self._way.deadlines.cancel(self._head_deadline)
+            self._head_deadline = None
+
+    def _on_late_head(self) -> None:
+        self._head_deadline = None
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(
+                replies.raw_refusal(errors.request_timeout("request head"), wire_headers.new_request_id())
+            )
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._forget_head()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.pressure.pause()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.pressure.resume()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What aiohttp could not parse, in OpenAI's shape; the connection is closed."""
+        self.begin_request()
+        error = self._way.unparsable(status, exc, message)
+        if self.transport is not None:
+            self.transport.write(replies.raw_refusal(error, wire_headers.new_request_id()))
+        return _Written(keep_alive=False)
+
+
+class Server(web.Server):
+    """aiohttp's server with our connections."""
+
+    def __init__(self, way: InferenceWay, **options: Any) -> None:
+        super().__init__(way.serve, handler_cancellation=True)
+        self.way = way
+        self._options = options
+
+    def __call__(self) -> web.RequestHandler:
+        return Connection(self, **self._options)
+
+
+class InferenceWay:
+    """The inference port's handler. `routes` are plain GET pages beside the API, such as `/healthz`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        state: State,
+        journey: Journey,
+        deadlines: Deadlines,
+        pages: dict[str, Callable[[], tuple[int, bytes, bytes]]],
+    ) -> None:
+        self.settings = settings
+        self.deadlines = deadlines
+        self._state = state
+        self._journey = journey
+        self._pages = pages
+        self._budget = bodies.Budget(settings.max_buffered_bytes)
+        self.server = Server(
+            self,
+            keepalive_timeout=settings.keepalive_timeout,
+            max_line_size=MAX_TARGET_BYTES,
+            max_field_size=settings.max_header_bytes,
+            max_headers=settings.max_headers,
+            auto_decompress=False,
+            access_log=None,
+        )
+
+    def close_idle(self) -> None:
+        """Close the connections on which no request is being served."""
+        for connection in self.server.connections:
+            if isinstance(connection, Connection) and not connection.is_serving:
+                connection.force_close()
+
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One request: aiohttp's handler."""
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.begin_request()
+        assert request.transport is not None
+        http_1_1 = request.version >= (1, 1)
+        answer = Answer(
+            request.transport,
+            connection.pressure,
+            http_1_1=http_1_1,
+            keep_alive=request.keep_alive,
+            head_only=request.method == "HEAD",
+            closes=self._state.is_draining,
+        )
+        headers: Headers = [(name.lower(), value) for name, value in request.raw_headers]
+        request_id = wire_headers.request_id(headers)
+        page = self._pages.get(request.path)
+        try:
+            self._check(request, headers)
+            if page is not None:
+                self._show(request, answer, page, request_id)
+            else:
+                exchange = self._exchange(request, headers, request_id)
+                await self._travel(request, exchange, answer)
+        except errors.GatewayError as error:
+            replies.refuse(answer, error, request_id)
+        finally:
+            answer.attach(None)
+            connection.end_request()
+        return _Written(keep_alive=answer.keep_alive and answer.complete)
+
+    def unparsable(self, status: int, exc: BaseException | None, message: str | None) -> errors.GatewayError:
+        if isinstance(exc, LineTooLong) or (message and "headers" in message.lower() and "many" in message.lower()):
+            return errors.headers_too_large(
+                f"MAX_HEADER_BYTES {self.settings.max_header_bytes}, MAX_HEADERS {self.settings.max_headers}"
+            )
+        if status >= 500:
+            return errors.internal()
+        return errors.bad_request("The request is not well-formed HTTP/1.1.", close=True)
+
+    def _check(self, request: web.BaseRequest, headers: Headers) -> None:
+        hosts = sum(1 for name, _ in headers if name == b"host")
+        if hosts > 1 or (hosts == 0 and request.version >= (1, 1)):
+            raise errors.bad_request("A request has exactly one Host header.", close=True)
+        size = sum(len(name) + len(value) + 4 for name, value in headers)
+        if size > self.settings.max_header_bytes or len(headers) > self.settings.max_headers:
+            raise errors.headers_too_large(
+                f"MAX_HEADER_BYTES {self.settings.max_header_bytes}, MAX_HEADERS {self.settings.max_headers}"
+            )
+        for name, value in headers:
+            if name == b"upgrade":
+                raise errors.unsupported_protocol(f"Upgrade: {value.decode('latin-1')}")
+            if name == b"content-encoding" and value.lower() != b"identity":
+                raise errors.unsupported_protocol(f"Content-Encoding: {value.decode('latin-1')}")
+            if name == b"expect" and value.lower() != b"100-continue":
+                raise errors.unsupported_protocol(f"Expect: {value.decode('latin-1')}")
+        if not request.raw_path.startswith("/"):
+            raise errors.bad_request("The request target must be a path.", close=True)
+
+    def _show(
+        self, request: web.BaseRequest, answer: Answer, page: Callable[[], tuple[int, bytes, bytes]], request_id: bytes
+    ) -> None:
+        if request.method not in {"GET", "HEAD"}:
+            raise errors.method_not_allowed(request.method, "GET, HEAD")
+        status, content_type, body = page()
+        replies.send(answer, status, content_type, body, request_id)
+
+    def _exchange(self, request: web.BaseRequest, headers: Headers, request_id: bytes) -> Exchange:
+        target = request.raw_path.encode("utf-8", "surrogateescape")
+        peername = request.transport.get_extra_info("peername") if request.transport is not None else None
+        peer = str(peername[0]) if peername else ""
+        exchange = Exchange(
+            method=request.method,
+            target=target,
+            path=paths.decode(target),
+            query=request.raw_path.partition("?")[2],
+            protocol=f"HTTP/{request.version.major}.{request.version.minor}",
+            headers=headers,
+            peer=peer,
+            client=peer,
+            scheme="https" if request.secure else "http",
+            request_id=request_id,
+            now=asyncio.get_running_loop().time(),
+            wall=time.time(),
+        )
+        if self._is_trusted(peer):
+            exchange.trusted = True
+            exchange.client = self._client_behind_proxies(peer, headers)
+        return exchange
+
+    def _client_behind_proxies(self, peer: str, headers: Headers) -> str:
+        """The last address in X-Forwarded-For that is not a proxy of ours: what stands before it, a client may invent."""
+        told = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+        client = peer
+        for hop in reversed(",".join(told).split(",")):
+            if hop.strip():
+                client = hop.strip()
+                if not self._is_trusted(client):
+                    break
+        return client
+
+    def _is_trusted(self, address: str) -> bool:
+        if not self.settings.trusted_proxies:
+            return False
+        try:
+            ip = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        return any(ip in network for network in self.settings.trusted_proxies)
+
+    async def _travel(self, request: web.BaseRequest, exchange: Exchange, answer: Answer) -> None:
+        hold = bodies.Hold(self._budget)
+        try:
+            await self._journey.serve(exchange, answer, lambda: self._read(request, hold))
+        finally:
+            hold.release()
+
+    async def _read(self, request: web.BaseRequest, hold: bodies.Hold) -> bytes:
+        """The whole body; GatewayError where it is too large, too late, or one too many."""
+        limit = self.settings.max_body_bytes
+        length = request.content_length
+        if length is not None and length > limit:
+            raise errors.body_too_large(limit)
+        hold.grow_to(length or 0)
+        if request.content.is_eof() and not length:
+            return b""
+        if any(name.lower() == b"expect" for name, _ in request.raw_headers) and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        progress = _Progress(self.deadlines, self.settings.body_timeout, request.content.set_exception)
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while piece := await request.content.readany():
+                progress.moved()
+                size += len(piece)
+                if size > limit:
+                    raise errors.body_too_large(limit)
+                hold.grow_to(size)
+                pieces.append(piece)
+        except web.RequestPayloadError:
+            raise errors.bad_request("The request body is not well-formed.", close=True) from None
+        finally:
+            progress.done()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class _Progress:
+    """Fails a reader that sees no byte for a while: one deadline that is pushed on lazily, not one per piece."""
+
+    __slots__ = ("_deadline", "_deadlines", "_fail", "_moved", "_patience")
+
+    def __init__(self, deadlines: Deadlines, patience: float, fail: Callable[[BaseException], None]) -> None:
+        self._deadlines = deadlines
+        self._patience = patience
+        self._fail = fail
+        self._moved = False
+        self._deadline = deadlines.add(patience, self._on_deadline)
+
+    def moved(self) -> None:
+        self._moved = True
+
+    def _on_deadline(self) -> None:
+        if self._moved:
+            self._moved = False
+            self._deadline = self._deadlines.add(self._patience, self._on_deadline)
+        else:
+            self._fail(errors.request_timeout("request body"))
+
+    def done(self) -> None:
+        self._deadlines.cancel(self._deadline)

@@ -1,0 +1,64 @@
+"""What follows when the source has read something: a new snapshot in service, and everyone who must know told."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from kthena_fast.routing import build
+from kthena_fast.telemetry import metrics
+
+if TYPE_CHECKING:
+    from kthena_fast.gateway.state import State
+    from kthena_fast.sources import Observation
+    from kthena_fast.telemetry.registry import Registry
+    from kthena_fast.telemetry.requests import RequestMetrics
+    from kthena_fast.upstream.pool import Pool
+
+log = logging.getLogger(__name__)
+
+
+class Observer:
+    """Takes a source's observations, one at a time, on the loop."""
+
+    def __init__(self, state: State, registry: Registry, request_metrics: RequestMetrics, pool: Pool) -> None:
+        self._state = state
+        self._registry = registry
+        self._request_metrics = request_metrics
+        self._pool = pool
+        self._said: frozenset[str] = frozenset()
+
+    def observe(self, observation: Observation) -> None:
+        """Build a snapshot and put it in service."""
+        snapshot = build.build(observation.objects, self._state.snapshot, observation.rejected)
+        if observation.synced:
+            self._state.publish(snapshot)
+        self._pool.retain(snapshot.pods.values())
+        self._request_metrics.retain(snapshot.models(), snapshot.objects.routes, snapshot.objects.servers)
+        self._measure(observation)
+        self._announce([str(entry) for entry in (*snapshot.rejected, *snapshot.unsupported)])
+        log.debug("in service: %r", snapshot)
+
+    def _measure(self, observation: Observation) -> None:
+        snapshot = self._state.snapshot
+        rejected: dict[tuple[str, ...], float] = {}
+        for rejection in observation.rejected:
+            kind = (rejection.kind or metrics.NONE,)
+            rejected[kind] = rejected.get(kind, 0.0) + 1.0
+        unsupported: dict[tuple[str, ...], float] = {}
+        for entry in snapshot.unsupported:
+            place = (entry.kind, entry.field)
+            unsupported[place] = unsupported.get(place, 0.0) + 1.0
+        registry = self._registry
+        registry.family(metrics.REJECTED_OBJECTS).replace(rejected)
+        registry.family(metrics.UNSUPPORTED_OBJECTS).replace(unsupported)
+        registry.table.add(registry.slot(metrics.SOURCE_RELOADS, "rejected" if observation.rejected else "ok"), 1.0)
+        registry.table.set(registry.slot(metrics.SNAPSHOT_TIMESTAMP), time.time())
+
+    def _announce(self, lines: list[str]) -> None:
+        """Say what is new; what was said at the last change and still holds is not said again."""
+        for line in lines:
+            if line not in self._said:
+                log.warning("%s", line)
+        self._said = frozenset(lines)

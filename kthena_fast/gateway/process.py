@@ -1,0 +1,68 @@
+"""The life of the gateway's process: start, signals, drain, exit status.
+
+1. SIGTERM or SIGINT begins the drain; a second one exits at once with status 1.
+2. SIGHUP reopens the access log.
+3. A start that fails says why in one line and exits with 1; a drain that was asked for exits with 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from kthena_fast.gateway import app
+from kthena_fast.telemetry import log as application_log
+
+if TYPE_CHECKING:
+    from kthena_fast.settings import Settings
+    from kthena_fast.sources import Source
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    options: app.Options, settings: Settings, source: Source, on_start: Callable[[app.Gateway], None] | None = None
+) -> int:
+    """Run a gateway until it is told to stop; returns the exit status of the process."""
+    application_log.configure(settings.log_level, settings.log_format)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            return runner.run(live(options, settings, source, on_start))
+        except app.CannotStart as problem:
+            log.error("%s", problem)
+            return 1
+
+
+async def live(
+    options: app.Options, settings: Settings, source: Source, on_start: Callable[[app.Gateway], None] | None = None
+) -> int:
+    """Start, wait for the signal, drain, stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(name: str) -> None:
+        if stop.is_set():
+            log.warning("%s again: leaving at once", name)
+            os._exit(1)
+        log.info("%s: draining", name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number.name)
+    gateway = app.Gateway(options, settings, source)
+    try:
+        await gateway.start()
+        loop.add_signal_handler(signal.SIGHUP, gateway.reopen_logs)
+        if on_start is not None:
+            on_start(gateway)
+        await stop.wait()
+        await gateway.drain()
+    finally:
+        await gateway.stop()
+    return 0
