@@ -118,7 +118,7 @@ class Gateway:
         pool = Pool(loop, connect_timeout=settings.connect_timeout, tls=engine_context)
         self._closing.callback(pool.close)
         observer = Observer(state, self.registry, request_metrics, pool)
-        forwarder = Forwarder(loop, pool, deadlines, scheduling.PICKERS[PICKER](), request_metrics)
+        forwarder = Forwarder(loop, pool, deadlines, scheduling.PICKERS[PICKER]())
         journey = Journey(state, forwarder, request_metrics, access_log, loop.time, random.random)
 
         health = pages.health(state)

@@ -94,7 +94,7 @@ class Journey:
         match = self._match(exchange)
         meter.parsed()
         server = self._draw_server(exchange, match)
-        await self._forwarder.forward(exchange, server, downstream, _request(exchange))
+        await self._forwarder.forward(exchange, server, downstream, _request(exchange), meter)
 
     def _list_models(self, exchange: Exchange, downstream: Downstream) -> None:
         self._require_sync()

@@ -1,0 +1,427 @@
+"""The source of both twins; `relay` is the contract.
+
+Rules
+1. A head goes through llhttp alone, so that where the body begins is known; llhttp frames everything.
+2. Chunks are passed on as received (`_raw`) for as long as every received piece ends where a chunk ends. So at any
+   moment the client stands between two chunks, and from the first piece that does not fit, or that must be edited,
+   the rest of the answer is framed anew. There is no way back to raw.
+3. What stands behind a message's end is never passed on, and its connection is never used again.
+4. Callbacks of the parser only note; what follows from them is done once the parser has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import httptools
+
+from kthena_fast import errors
+from kthena_fast.exchange.downstream import Downstream, Flow, Framing
+from kthena_fast.exchange.record import Exchange, Headers
+from kthena_fast.upstream import broken
+from kthena_fast.upstream.attempt import Outcome, Tally
+from kthena_fast.wire import headers, sse, usage
+
+MAX_HEAD: Final = 64 * 1024
+RETRYABLE: Final = frozenset((429, 502, 503))
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+class Relay:
+    """See `relay.Relay`."""
+
+    __slots__ = (
+        "_at_boundary",
+        "_attached",
+        "_complete",
+        "_downstream",
+        "_edited",
+        "_events",
+        "_exchange",
+        "_extra",
+        "_fields",
+        "_flow",
+        "_framed",
+        "_head_complete",
+        "_head_end",
+        "_head_size",
+        "_keep_alive",
+        "_loop",
+        "_may_refuse",
+        "_parser",
+        "_pieces",
+        "_raw",
+        "_reported",
+        "_scanner",
+        "_size",
+        "_started",
+        "_status",
+        "_streams",
+        "_strip_usage",
+        "_tail",
+        "_tally",
+        "_until_close",
+        "detail",
+        "is_over",
+        "is_reusable",
+        "outcome",
+        "received",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        exchange: Exchange,
+        downstream: Downstream,
+        flow: Flow,
+        strip_usage: bool,
+        may_refuse: bool,
+        tally: Tally | None,
+    ) -> None:
+        self._loop = loop
+        self._exchange = exchange
+        self._downstream = downstream
+        self._flow = flow
+        self._strip_usage = strip_usage
+        self._may_refuse = may_refuse
+        self._tally = tally
+        self.outcome: asyncio.Future[Outcome] = loop.create_future()
+        self.detail = ""
+        self.is_over = False
+        self.is_reusable = False
+        self.received = False
+        # the head
+        self._parser = httptools.HttpResponseParser(self)
+        self._fields: Headers = []
+        self._head_size = 0
+        self._head_end = b""
+        self._head_complete = False
+        self._status = 0
+        self._keep_alive = False
+        self._started = False
+        # the body
+        self._pieces: list[bytes] = []
+        self._scanner: sse.Scanner | None = None
+        self._tail: usage.Tail | None = None
+        self._streams = False
+        self._raw = False
+        self._framed = False
+        self._until_close = False
+        self._at_boundary = True
+        self._edited = False
+        self._attached = False
+        self._complete = False
+        self._extra = False
+        self._size = 0
+        self._events = 0
+        self._reported: usage.Usage | None = None
+
+    # What the connection calls
+
+    def receive(self, data: bytes) -> None:
+        if self.is_over:
+            # The task that waits for the outcome has not run yet; rule 3.
+            self.is_reusable = False
+        elif self._started:
+            self._pass(data)
+        else:
+            self.received = True
+            self._read_head(data)
+
+    def on_eof(self) -> None:
+        """The engine will send no more; to an answer without a length that is the end."""
+        if self._started and self._until_close and not self.is_over:
+            self._complete = True
+            self._pass(b"")
+
+    def on_lost(self, *, reused: bool, why: str) -> None:
+        if self.is_over:
+            self.is_reusable = False
+        elif self._started:
+            self._cut(f"the connection ended in the middle of it ({why})")
+        else:
+            self._give_up(Outcome.LOST if self.received or not reused else Outcome.STALE, why)
+
+    def on_timeout(self) -> bool:
+        """The time to the response head has passed; whether that ended the attempt."""
+        if self._started or self.is_over:
+            return False
+        self._give_up(Outcome.TIMED_OUT, "")
+        return True
+
+    def abandon(self) -> None:
+        """The client left or the task was cancelled: note what was produced until now and touch nobody."""
+        if not self.is_over:
+            self._settle(Outcome.CUT)
+
+    # The head
+
+    def _read_head(self, data: bytes) -> None:
+        parser = self._parser
+        while True:
+            # The blank line may be cut anywhere: three bytes of it may have come before.
+            before = len(self._head_end)
+            at = (self._head_end + data).find(b"\r\n\r\n") if before else data.find(b"\r\n\r\n")
+            end = at + 4 - before
+            piece = data if at < 0 else data[:end]
+            self._head_size += len(piece)
+            if self._head_size > MAX_HEAD:
+                self._give_up(Outcome.MALFORMED, f"its head is larger than {MAX_HEAD} bytes")
+                return
+            try:
+                parser.feed_data(piece)
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+                self._give_up(Outcome.MALFORMED, _said(problem))
+                return
+            if self._head_complete != (at >= 0):
+                self._give_up(Outcome.MALFORMED, "its head does not end with a blank line")
+                return
+            if at < 0:
+                self._head_end = (self._head_end + piece)[-3:]
+                return
+            data = data[end:]
+            if self._status >= 200:
+                self._begin(data)
+                return
+            # An interim answer (100, 103) is between the engine and us: the client did not ask for one.
+            self._fields = []
+            self._head_end = b""
+            self._head_complete = self._complete = False
+            if not data:
+                return
+
+    def _begin(self, rest: bytes) -> None:
+        exchange = self._exchange
+        exchange.upstream_status = self._status
+        if self._may_refuse and self._status in RETRYABLE:
+            self._feed(rest)
+            self._give_up(Outcome.REFUSED, f"it answered {self._status}")
+            # Reading on for the sake of the connection would let a bad engine hold the request.
+            self.is_reusable = self._keep_alive and self._complete and not self._extra
+            return
+        framing = self._choose_framing()
+        if framing is None:
+            self._give_up(Outcome.MALFORMED, "its transfer coding is not chunked")
+            return
+        problem = self._feed(rest) if rest else ""
+        if problem:
+            # Nothing was started: the client can still get a whole answer that says so.
+            self._give_up(Outcome.MALFORMED, problem)
+            return
+        try:
+            lines = headers.to_client(self._fields, exchange.request_id)
+        except headers.Unsafe as unsafe:
+            self._give_up(Outcome.MALFORMED, str(unsafe))
+            return
+        first = self._to_client(rest)
+        self._started = True
+        exchange.status = self._status
+        if first:
+            exchange.first_byte = self._loop.time()
+        downstream = self._downstream
+        downstream.start(self._status, lines, framing, first)
+        if self._complete:
+            self._finish()
+        else:
+            self._attached = True
+            downstream.attach(self._flow)
+
+    def _choose_framing(self) -> Framing | None:
+        has_length = is_chunked = encoded = False
+        kind = b""
+        for name, value in self._fields:
+            if name == b"content-length":
+                has_length = True
+            elif name == b"transfer-encoding":
+                # Others than chunked would be removed with the header that names them, and the body be unreadable.
+                if is_chunked or value.lower() != b"chunked":
+                    return None
+                is_chunked = True
+            elif name == b"content-type":
+                kind = value.lower()
+            elif name == b"content-encoding":
+                # None was accepted; an engine that encodes all the same is passed on and not understood.
+                encoded = value.lower() != b"identity"
+        if self._exchange.method == "HEAD" or self._status in {204, 304}:
+            # llhttp knows the statuses but not the method.
+            self._keep_alive = self._keep_alive and self._complete
+            self._complete = True
+            return Framing.LENGTH
+        if not encoded:
+            if kind.startswith(b"text/event-stream"):
+                self._streams = not has_length
+                # A length was promised, so nothing may be taken out.
+                self._scanner = sse.Scanner(self._strip_usage and not has_length)
+            elif kind.startswith(b"application/json"):
+                self._tail = usage.Tail()
+        if has_length:
+            return Framing.LENGTH
+        self._until_close = not is_chunked
+        if not self._downstream.accepts_chunked:
+            return Framing.CLOSE
+        self._framed = True
+        self._raw = is_chunked
+        return Framing.CHUNKED
+
+    # The body
+
+    def _feed(self, data: bytes) -> str:
+        """Let the parser have `data`; what is wrong with it, or `""`."""
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+            if not self._complete:
+                return _said(problem)
+            self._extra = True
+        return ""
+
+    def _pass(self, data: bytes) -> None:
+        problem = self._feed(data) if data else ""
+        out = self._to_client(data)
+        if out:
+            if self._exchange.first_byte is None:
+                self._exchange.first_byte = self._loop.time()
+            self._downstream.write(out)
+        if self._tally is not None:
+            self._report(self._tally)
+        if self._complete:
+            self._finish()
+        elif problem:
+            self._cut(problem)
+
+    def _to_client(self, data: bytes) -> bytes:
+        """What goes to the client for the pieces that the parser made of `data`; rule 2."""
+        pieces = self._pieces
+        complete = self._complete
+        if complete and self._scanner is not None:
+            held = self._scanner.flush()
+            if held:
+                self._size += len(held)
+                self._edited = True
+                pieces.append(held)
+        if self._raw:
+            if not (self._edited or self._extra) and (
+                data.endswith(LAST_CHUNK) if complete else self._at_boundary and (not data or data.endswith(b"\r\n"))
+            ):
+                self._pieces = []
+                return data
+            self._raw = False
+        if not pieces:
+            return LAST_CHUNK if complete and self._framed else b""
+        out = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._pieces = []
+        if self._framed and (out or complete):
+            chunk = b"%x\r\n%b\r\n" % (len(out), out) if out else b""
+            return chunk + LAST_CHUNK if complete else chunk
+        return out
+
+    def _report(self, tally: Tally) -> None:
+        scanner = self._scanner
+        if scanner is None:
+            return
+        count = scanner.events - self._events
+        if count:
+            self._events += count
+            tally.on_events(count)
+        found = scanner.usage
+        if found is not None and found is not self._reported:
+            self._reported = found
+            tally.on_usage(found)
+
+    # The end
+
+    def _finish(self) -> None:
+        self.is_reusable = self._keep_alive and not self._extra and not self._until_close
+        self._settle(Outcome.DONE)
+        self._downstream.finish()
+
+    def _cut(self, detail: str) -> None:
+        """The engine broke off what the client has already got a part of."""
+        self.detail = detail
+        error = errors.protocol_error(detail)
+        self._exchange.error = error
+        scanner = self._scanner
+        if self._streams and scanner is not None and not scanner.done:
+            event = broken.event(error, mid_event=scanner.mid_event)
+            self._downstream.write(b"%x\r\n%b\r\n" % (len(event), event) if self._framed else event)
+        self._settle(Outcome.CUT)
+        self._downstream.abort()
+
+    def _give_up(self, outcome: Outcome, detail: str) -> None:
+        """End an attempt of which the client has seen nothing."""
+        self.detail = detail
+        self.is_over = True
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+    def _settle(self, outcome: Outcome) -> None:
+        exchange = self._exchange
+        exchange.upstream_ended = self._loop.time()
+        exchange.bytes_out += self._size
+        found = None
+        if self._scanner is not None:
+            exchange.events = self._scanner.events
+            found = self._scanner.usage
+        elif self._tail is not None:
+            found = self._tail.usage()
+        if found is not None:
+            exchange.input_tokens = found.input_tokens
+            exchange.output_tokens = found.output_tokens
+        if self._tally is not None:
+            self._report(self._tally)
+            if found is not None and found is not self._reported:
+                self._tally.on_usage(found)
+        if self._attached:
+            self._attached = False
+            self._downstream.attach(None)
+        self.is_over = True
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._extra = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_complete:
+            # Trailers were not asked for (TE is not forwarded) and are left out; so that chunk cannot go as it is.
+            self._edited = True
+        else:
+            self._fields.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if not self._complete:
+            self._head_complete = True
+            self._status = self._parser.get_status_code()
+            self._keep_alive = self._parser.should_keep_alive()
+
+    def on_chunk_header(self) -> None:
+        self._at_boundary = False
+
+    def on_chunk_complete(self) -> None:
+        self._at_boundary = True
+
+    def on_body(self, body: bytes) -> None:
+        if self._complete:
+            return
+        out = body
+        if self._scanner is not None:
+            out = self._scanner.feed(body)
+            if out is not body:
+                self._edited = True
+        elif self._tail is not None:
+            self._tail.feed(body)
+        if out:
+            self._size += len(out)
+            self._pieces.append(out)
+
+    def on_message_complete(self) -> None:
+        self._complete = True
+
+
+def _said(problem: Exception) -> str:
+    """The parser's own words without the bytes they may quote."""
+    return str(problem) or type(problem).__name__
