@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,58 +11,59 @@ from kthena_fast.resources.external_model_provider import ExternalModelProvider
 from kthena_fast.resources.model_route import ModelRoute
 from kthena_fast.resources.model_server import ModelServer
 
-_ENTRY = re.compile(r"\[[^]]*\]")
-
 
 class Announcement(NamedTuple):
-    """`path` is where in the object; `reason` is a sentence on what happens instead."""
+    """One thing that is not obeyed; `reason` is a sentence on what happens instead."""
 
     path: str
     reason: str
-
-    @property
-    def field(self) -> str:
-        """The path without indexes and names of entries: as a metric's label it takes few values."""
-        return _ENTRY.sub("", self.path)
+    field: str
+    """The path without indexes and names of entries: as a metric's label it takes few values."""
 
 
 def announcements(resource: AnyResource) -> list[Announcement]:
     """What is not obeyed, in the order of the fields."""
     if isinstance(resource, ModelRoute):
-        return list(_model_route(resource))
-    if isinstance(resource, ModelServer):
-        return list(_model_server(resource))
-    if isinstance(resource, ExternalModelProvider):
-        return [Announcement("spec", "providers cannot be called yet: targets that name one are never ready")]
-    return []
+        found = _model_route(resource)
+    elif isinstance(resource, ModelServer):
+        found = _model_server(resource)
+    elif isinstance(resource, ExternalModelProvider):
+        found = iter([((), "providers cannot be called yet: targets that name one are never ready")])
+    else:
+        return []
+    schema = structure.schema(type(resource))
+    return [
+        Announcement(structure.path(schema, ("spec", *at)), reason, structure.field(schema, ("spec", *at)))
+        for at, reason in found
+    ]
 
 
-def _model_route(route: ModelRoute) -> Iterator[Announcement]:
+_Found = Iterator[tuple[structure.Location, str]]
+
+
+def _model_route(route: ModelRoute) -> _Found:
     spec = route.spec
     if spec.parent_refs:
-        yield Announcement("spec.parentRefs", "Gateways are not read yet: the route is set aside")
+        yield ("parentRefs",), "Gateways are not read yet: the route is set aside"
     for index, rule in enumerate(spec.rules):
         for at, _, reason in admission.bad_expressions(rule):
-            path = structure.path(structure.schema(ModelRoute), ("spec", "rules", index, *at))
-            yield Announcement(path, f"the expression does not compile, so the rule never matches: {reason}")
+            yield ("rules", index, *at), f"the expression does not compile, so the rule never matches: {reason}"
         for place, target in enumerate(rule.target_models):
             if target.external_model_provider_name:
-                yield Announcement(
-                    f"spec.rules[{index}].targetModels[{place}].externalModelProviderName",
+                yield (
+                    ("rules", index, "targetModels", place, "externalModelProviderName"),
                     "providers cannot be called yet: the target is never ready and the others take its share",
                 )
     limit = spec.rate_limit
     if limit is not None and (limit.input_tokens_per_unit or limit.output_tokens_per_unit):
-        yield Announcement("spec.rateLimit", "tokens are not limited yet: the route is served without limit")
+        yield ("rateLimit",), "tokens are not limited yet: the route is served without limit"
 
 
-def _model_server(server: ModelServer) -> Iterator[Announcement]:
+def _model_server(server: ModelServer) -> _Found:
     selector = server.spec.workload_selector
     if not selector.match_labels and not server.endpoints:
-        yield Announcement("spec.workloadSelector.matchLabels", "without labels no pod is selected")
+        yield ("workloadSelector", "matchLabels"), "without labels no pod is selected"
     if selector.pd_group is not None:
-        yield Announcement(
-            "spec.workloadSelector.pdGroup", "prefill and decode are not split yet: the pods that decode do both"
-        )
+        yield ("workloadSelector", "pdGroup"), "prefill and decode are not split yet: the pods that decode do both"
         if server.spec.kv_connector is not None:
-            yield Announcement("spec.kvConnector", "prefill and decode are not split yet: nothing is transferred")
+            yield ("kvConnector",), "prefill and decode are not split yet: nothing is transferred"

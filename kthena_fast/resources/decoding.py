@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
@@ -59,7 +59,7 @@ class UnknownField(NamedTuple):
         return f"{self.path}: unknown field" + (f"; did you mean {self.nearest}?" if self.nearest else "")
 
 
-class UnknownKind(Exception):  # noqa: N818 - an answer of `decode` as much as a failure
+class UnknownKind(Exception):
     """The object is of a kind that the gateway does not read."""
 
     def __init__(self, api_version: str, kind: str) -> None:
@@ -68,7 +68,7 @@ class UnknownKind(Exception):  # noqa: N818 - an answer of `decode` as much as a
         self.kind = kind
 
 
-class Rejected(Exception):  # noqa: N818 - as above
+class Rejected(Exception):
     """The object is refused, for all of `violations`; names are empty where the object gives none."""
 
     def __init__(self, kind: str, namespace: str, name: str, violations: tuple[Violation, ...]) -> None:
@@ -85,23 +85,12 @@ def decode(obj: Mapping[str, Any]) -> AnyResource:
     model = _model(obj)
     schema = structure.schema(model)
     admitted = structure.admit(schema, obj)
-    violations: list[Violation] = []
     decoded: AnyResource | None = None
+    violations: list[Violation] = []
     try:
         decoded = model.model_validate(admitted)
     except ValidationError as error:
-        for fault in error.errors(include_url=False):
-            # pydantic marks a fault of a map's key, and not of its value, so.
-            location = fault["loc"][:-1] if fault["loc"][-1:] == ("[key]",) else fault["loc"]
-            violations.append(
-                Violation(
-                    structure.path(schema, location),
-                    _sentence(fault["type"], fault["msg"], structure.at(schema, location)),
-                    _KINDS.get(fault["type"], "Invalid"),
-                    HIDDEN if model is Secret else fault["input"],
-                    location,
-                )
-            )
+        violations += _faults(error, schema, hide=model is Secret)
     faulty = {violation.location for violation in violations}
     violations += (
         Violation(structure.path(schema, location), rule.message, rule.kind, value, location)
@@ -172,6 +161,23 @@ def _rejected(obj: Mapping[str, Any], *violations: Violation) -> Rejected:
         for text in (obj.get("kind"), names.get("namespace") or "default", names.get("name"))
     )
     return Rejected(kind, namespace, name, violations)
+
+
+def _faults(error: ValidationError, schema: structure.Schema, *, hide: bool) -> Iterator[Violation]:
+    for fault in error.errors(include_url=False):
+        # pydantic marks a fault of a map's key, and not of its value, so.
+        location = fault["loc"][:-1] if fault["loc"][-1:] == ("[key]",) else fault["loc"]
+        wanted = structure.at(schema, location)
+        if fault["type"] == "too_short" and len(fault["input"]) >= wanted.get("minItems", 0):
+            # pydantic counts the items without those that it has found fault with.
+            continue
+        yield Violation(
+            structure.path(schema, location),
+            _sentence(fault["type"], fault["msg"], wanted),
+            _KINDS.get(fault["type"], "Invalid"),
+            HIDDEN if hide else fault["input"],
+            location,
+        )
 
 
 def _sentence(fault: str, otherwise: str, schema: structure.Schema) -> str:

@@ -112,9 +112,20 @@ class ModelServerSpec(Value):
     )
 
 
-def _names_its_endpoints(metadata: ObjectMeta) -> ObjectMeta:
-    endpoints.parse(metadata.annotations.get(ENDPOINTS, ""))
-    return metadata
+def _with_endpoints(annotations: Mapping[str, str]) -> Mapping[str, str]:
+    try:
+        endpoints.parse(annotations.get(ENDPOINTS, ""))
+    except ValueError as error:
+        raise ValueError(f"{ENDPOINTS}: {error}") from None
+    return annotations
+
+
+class ModelServerMeta(ObjectMeta):
+    """The metadata of a ModelServer, one of whose annotations is ours."""
+
+    annotations: Annotated[StringMap, AfterValidator(_with_endpoints)] = Field(
+        default_factory=frozen_map, description=f"Annotations; {ENDPOINTS} names engines as host:port,..."
+    )
 
 
 class ModelServer(Resource):
@@ -123,9 +134,7 @@ class ModelServer(Resource):
     KIND: ClassVar[str] = "ModelServer"
     API_VERSION: ClassVar[str] = "networking.serving.volcano.sh/v1alpha1"
 
-    metadata: Annotated[ObjectMeta, AfterValidator(_names_its_endpoints)] = Field(
-        description="Standard metadata of the object."
-    )
+    metadata: ModelServerMeta = Field(description="Standard metadata of the object.")
     spec: ModelServerSpec = Field(description="The desired state of the ModelServer.")
 
     @property

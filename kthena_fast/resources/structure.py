@@ -62,8 +62,9 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
 def admit(node: Schema, value: Any) -> Any:
     """The value as the API server would look at it: without unknown fields and nulls, whole floats as integers.
 
-    Nulls go where a field is one of the schema's own; in lists and maps they stay and are refused. Lists become
-    tuples. What does not fit the schema stays as it is, for validation to refuse.
+    Nulls go from objects and from maps (kube-apiserver 1.34 does so, though validation code on its own refuses those
+    in maps); in lists they stay and are refused. Lists become tuples. What does not fit the schema stays as it is,
+    for validation to refuse.
     """
     if isinstance(value, Mapping):
         if "properties" in node:
@@ -74,7 +75,8 @@ def admit(node: Schema, value: Any) -> Any:
                 if isinstance(name, str) and name in fields and part is not None
             }
         if "additionalProperties" in node:
-            return {name: admit(node["additionalProperties"], part) for name, part in value.items()}
+            rest = node["additionalProperties"]
+            return {name: admit(rest, part) for name, part in value.items() if part is not None}
     elif isinstance(value, list | tuple):
         return tuple(admit(node.get("items", {}), part) for part in value)
     elif isinstance(value, float) and node.get("type") == "integer" and value.is_integer():
@@ -116,16 +118,30 @@ def _children(node: Schema, value: Any) -> Iterator[tuple[str | int, Schema, Any
 def path(node: Schema, location: Location) -> str:
     """A location as people write it: `spec.rules[0].modelMatch.headers[x-tier].regex`."""
     text = ""
-    for key in location:
-        fields = node.get("properties", {})
-        is_entry = isinstance(key, int) or (key not in fields and "additionalProperties" in node)
-        text += f"[{key}]" if is_entry else f".{key}" if text else str(key)
-        node = fields.get(key) or node.get("items") or node.get("additionalProperties") or {}
+    for key, inside in zip(location, _down(node, location), strict=False):
+        text += f"[{key}]" if _is_entry(inside, key) else f".{key}" if text else str(key)
     return text
+
+
+def field(node: Schema, location: Location) -> str:
+    """The path without indexes and names of map entries, so that it takes as many values as the type has fields."""
+    return ".".join(
+        str(key) for key, inside in zip(location, _down(node, location), strict=False) if not _is_entry(inside, key)
+    )
 
 
 def at(node: Schema, location: Location) -> Schema:
     """The schema of what is at the location; empty where nothing is known about it."""
+    *_, last = _down(node, location)
+    return last
+
+
+def _down(node: Schema, location: Location) -> Iterator[Schema]:
+    yield node
     for key in location:
         node = node.get("properties", {}).get(key) or node.get("items") or node.get("additionalProperties") or {}
-    return node
+        yield node
+
+
+def _is_entry(node: Schema, key: str | int) -> bool:
+    return isinstance(key, int) or (key not in node.get("properties", {}) and "additionalProperties" in node)
