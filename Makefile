@@ -31,12 +31,13 @@ test: lint test-wheel ## Lint, then the whole suite against an installed wheel, 
 test-wheel: $(VENV)/.tools ## The suite against an installed wheel, without the linters
 	PYTHON=$(BIN)/python scripts/test_wheel
 
-lint: $(VENV)/.tools ## ruff, mypy, import-linter, cython-lint
+lint: $(VENV)/.tools ## ruff, mypy, import-linter, cython-lint, yamllint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint kthena_fast
+	$(BIN)/yamllint --strict .
 
 format: $(VENV)/.tools ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
