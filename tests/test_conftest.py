@@ -22,7 +22,7 @@ _SKIPPING = {
 def _run(folder: Path, test: str, ci: str) -> subprocess.CompletedProcess[str]:
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
     (folder / "test_it.py").write_text(test)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, folder]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}", str(folder)]
     env = os.environ | {"KTHENA_FAST_CI": ci}
     return subprocess.run(command, check=False, cwd=folder, env=env, capture_output=True, text=True)
 
