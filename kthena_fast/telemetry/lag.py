@@ -19,7 +19,7 @@ class LoopLag:
     A block shorter than the interval may fall between two samples; one that lasts is seen whole.
     """
 
-    def __init__(self, registry: Registry, loop: asyncio.AbstractEventLoop, interval: float = INTERVAL) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, registry: Registry, interval: float = INTERVAL) -> None:
         self._table = registry.table
         self._slot = registry.slot(metrics.LOOP_LAG)
         self._loop = loop

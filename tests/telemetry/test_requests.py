@@ -1,0 +1,177 @@
+"""What a request moves."""
+
+from typing import Any
+
+import pytest
+
+from kthena_fast import errors
+from kthena_fast.telemetry import metrics
+from kthena_fast.telemetry.registry import Registry
+from kthena_fast.telemetry.requests import RequestMetrics
+from tests.telemetry.records import BEGAN, exchange, refused
+
+CHAT = "/v1/chat/completions"
+DESTINATION = ("prod/chat", "model_server", "prod/chat-7b", "org/chat-7b")
+NOWHERE = ("none", "unresolved", "none", "none")
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture
+def requests(registry: Registry) -> RequestMetrics:
+    known = RequestMetrics(registry, lambda path: path if path.startswith("/v1/") else "other")
+    known.retain({"chat"}, {"prod/chat"}, {"prod/chat-7b"})
+    return known
+
+
+def values(registry: Registry, metric: metrics.Metric) -> dict[tuple[str, ...], Any]:
+    return {labels: registry.table.read(slot) for labels, slot in registry.family(metric).children()}
+
+
+def test_a_request_that_was_served(registry: Registry, requests: RequestMetrics) -> None:
+    requests.observe_end(exchange(), 0.0)
+    assert values(registry, metrics.REQUESTS) == {("chat", CHAT, "200", "successful_request", *DESTINATION): 1}
+    (slot,) = (slot for _, slot in registry.family(metrics.REQUEST_DURATION).children())
+    assert registry.table.read_histogram(slot)[-1] == pytest.approx(0.812)  # type: ignore[index]
+    assert values(registry, metrics.TOKENS) == {
+        ("chat", CHAT, "input", *DESTINATION): 12,
+        ("chat", CHAT, "output", *DESTINATION): 34,
+    }
+    assert values(registry, metrics.TIME_TO_FIRST_TOKEN) == {}
+    assert values(registry, metrics.UPSTREAM_RETRIES) == {}
+    assert values(registry, metrics.REFUSED_REQUESTS) == {}
+
+
+def test_input_tokens_are_the_engines_once_it_told_them(registry: Registry, requests: RequestMetrics) -> None:
+    requests.observe_end(exchange(input_tokens=17), 0.0)
+    assert values(registry, metrics.TOKENS)["chat", CHAT, "input", *DESTINATION] == 17
+
+
+def test_a_stream_shows_its_first_token_and_a_retry_is_counted(registry: Registry, requests: RequestMetrics) -> None:
+    requests.observe_end(exchange(streaming=True, attempts=3), 0.0)
+    ((labels, slot),) = registry.family(metrics.TIME_TO_FIRST_TOKEN).children()
+    assert labels == ("chat", *DESTINATION)
+    assert registry.table.read_histogram(slot)[-1] == pytest.approx(0.045)  # type: ignore[index]
+    assert values(registry, metrics.UPSTREAM_RETRIES) == {("chat", *DESTINATION): 2}
+
+
+def test_an_engines_own_error_is_request_failed_and_ours_has_its_reason(
+    registry: Registry, requests: RequestMetrics
+) -> None:
+    requests.observe_end(exchange(status=422, upstream_status=422), 0.0)
+    requests.observe_end(exchange(status=502, error=errors.connection_failed("refused")), 0.0)
+    # A stream that broke after its head went out.
+    requests.observe_end(exchange(error=errors.protocol_error("it ended early")), 0.0)
+    assert {labels[2:4] for labels in values(registry, metrics.REQUESTS)} == {
+        ("422", "request_failed"),
+        ("502", "proxy"),
+        ("200", "proxy"),
+    }
+
+
+def test_names_that_nobody_serves_are_one_label(registry: Registry, requests: RequestMetrics) -> None:
+    for number in range(50):
+        meter = requests.begin(refused(errors.model_not_found("x"), model=f"invented-{number}", path=f"/{number}"))
+        meter.parsed()
+        meter.settle(BEGAN)
+    assert values(registry, metrics.REQUESTS) == {
+        ("unknown", "other", "404", "route_not_found", *NOWHERE): 50,
+    }
+    assert values(registry, metrics.ACTIVE_DOWNSTREAM) == {("unknown",): 0}
+    assert len(requests._series) == 1
+    assert requests._downstream == {}
+
+
+def test_a_request_that_was_not_understood_counts_as_refused_only(registry: Registry, requests: RequestMetrics) -> None:
+    requests.observe_end(refused(errors.bad_request("no JSON")), 0.0)
+    assert values(registry, metrics.REQUESTS) == {}
+    assert values(registry, metrics.REFUSED_REQUESTS) == {("400", "request_parsing"): 1}
+
+
+def test_a_model_list_is_active_while_it_is_served_and_counts_nowhere(
+    registry: Registry, requests: RequestMetrics
+) -> None:
+    meter = requests.begin(exchange(model="", route="", server=""))
+    assert values(registry, metrics.ACTIVE_REQUESTS) == {(): 1}
+    meter.settle(BEGAN)
+    assert values(registry, metrics.ACTIVE_REQUESTS) == {(): 0}
+    assert values(registry, metrics.REQUESTS) == {}
+
+
+def test_a_meter_gives_back_what_it_took_once(registry: Registry, requests: RequestMetrics) -> None:
+    meter = requests.begin(exchange())
+    meter.parsed()
+    meter.parsed()
+    meter.attempt_began()
+    meter.attempt_began()
+    assert values(registry, metrics.ACTIVE_REQUESTS) == {(): 1}
+    assert values(registry, metrics.ACTIVE_DOWNSTREAM) == {("chat",): 1}
+    assert values(registry, metrics.ACTIVE_UPSTREAM) == {("prod/chat-7b", *DESTINATION): 1}
+    meter.settle(BEGAN + 1)
+    meter.settle(BEGAN + 1)
+    for gauge in (metrics.ACTIVE_REQUESTS, metrics.ACTIVE_DOWNSTREAM, metrics.ACTIVE_UPSTREAM):
+        assert set(values(registry, gauge).values()) == {0}
+    assert sum(values(registry, metrics.REQUESTS).values()) == 1
+
+
+def test_the_second_request_of_a_kind_makes_no_child_and_no_cell(
+    registry: Registry, requests: RequestMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve() -> None:
+        meter = requests.begin(exchange(streaming=True, attempts=2))
+        meter.parsed()
+        meter.attempt_began()
+        meter.attempt_ended()
+        meter.settle(BEGAN)
+
+    serve()
+    cells = registry.table.cells
+
+    def refuse(*_: object) -> int:
+        raise AssertionError("a label look-up in the way of a request")
+
+    monkeypatch.setattr(Registry, "slot", refuse)
+    for _ in range(10):
+        serve()
+    assert registry.table.cells == cells
+    assert sum(values(registry, metrics.REQUESTS).values()) == 11
+
+
+def test_a_route_that_goes_while_its_request_is_in_flight(registry: Registry, requests: RequestMetrics) -> None:
+    meter = requests.begin(exchange())
+    meter.parsed()
+    meter.attempt_began()
+    requests.retain((), (), ())
+    # Another model takes the cells that became free.
+    requests.retain({"next"}, (), ())
+    requests.downstream("next")
+    meter.settle(BEGAN)
+    assert values(registry, metrics.ACTIVE_DOWNSTREAM) == {("next",): 0}
+    assert values(registry, metrics.ACTIVE_REQUESTS) == {(): 0}
+
+
+def test_models_that_come_and_go_for_ever_do_not_grow_anything(registry: Registry, requests: RequestMetrics) -> None:
+    sizes = set()
+    for number in range(100):
+        model, route, server = f"m{number}", f"prod/r{number}", f"prod/s{number}"
+        requests.retain({model}, {route}, {server})
+        meter = requests.begin(exchange(model=model, route=route, server=server))
+        meter.parsed()
+        meter.attempt_began()
+        meter.settle(BEGAN)
+        sizes.add((registry.table.cells, len(requests._series), len(requests._downstream), len(requests._upstream)))
+    assert len(sizes) == 1
+    assert len(registry.family(metrics.REQUESTS)) == 1
+
+
+def test_a_snapshot_that_only_adds_keeps_what_is_counted(registry: Registry, requests: RequestMetrics) -> None:
+    requests.observe_end(exchange(), 0.0)
+    requests.retain({"chat", "more"}, {"prod/chat", "prod/more"}, {"prod/chat-7b"})
+    requests.observe_end(exchange(), 0.0)
+    assert list(values(registry, metrics.REQUESTS).values()) == [2]
+    requests.retain({"chat"}, {"prod/chat"}, {"prod/chat-7b"})
+    requests.observe_end(exchange(), 0.0)
+    assert list(values(registry, metrics.REQUESTS).values()) == [3]
