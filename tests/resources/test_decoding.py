@@ -230,12 +230,21 @@ def test_decoded_values_do_not_change() -> None:
         match.headers["z"] = match.headers["x"]  # type: ignore[index]  # that is what must fail
 
 
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=3) | st.just("\ud800"),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers() | st.booleans(), inner, max_size=3)
-    ),
-    max_leaves=8,
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+
+
+def nested(scalars: st.SearchStrategy[Any], keys: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        scalars,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+        max_leaves=8,
+    )
+
+
+FROM_JSON = nested(SCALARS, st.text())
+# A YAML reader gives keys and values that JSON has not; nothing gives lone surrogates, but they must do no harm.
+ANYTHING = nested(
+    SCALARS | st.binary(max_size=3) | st.dates() | st.just("\ud800"), st.text() | st.integers() | st.none()
 )
 
 
@@ -246,7 +255,7 @@ def _places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 @st.composite
-def spoilt(draw: st.DrawFn) -> Any:
+def spoilt(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> Any:
     """An object of the corpus with something else in one place or two."""
     obj = copy.deepcopy(draw(st.sampled_from(corpus.CASES)).obj)
     for _ in range(draw(st.integers(1, 2))):
@@ -254,26 +263,26 @@ def spoilt(draw: st.DrawFn) -> Any:
         inside = obj
         for key in above:
             inside = inside[key]
-        inside[last] = draw(anything)
+        inside[last] = draw(values)
     return obj
 
 
 @given(
-    anything | st.fixed_dictionaries({"apiVersion": st.just(corpus.API), "kind": st.sampled_from(("ModelRoute", "X"))})
+    ANYTHING | st.fixed_dictionaries({"apiVersion": st.just(corpus.API), "kind": st.sampled_from(("ModelRoute", "X"))})
 )
 def test_arbitrary_documents_are_refused_or_unknown_and_nothing_else(document: Any) -> None:
     with pytest.raises((decoding.Rejected, decoding.UnknownKind)):
         decoding.decode(document)
 
 
-@given(spoilt())
+@given(spoilt(ANYTHING))
 def test_spoilt_objects_decode_or_are_refused_and_nothing_else(obj: Any) -> None:
     with contextlib.suppress(decoding.Rejected, decoding.UnknownKind):
         decoding.decode(obj)
     decoding.unknown_fields(obj)
 
 
-@given(spoilt())
+@given(spoilt(FROM_JSON))
 def test_the_types_and_the_crds_agree_on_every_verdict(obj: Any) -> None:
     obj |= {"apiVersion": corpus.API, "metadata": {"name": "a"}}
     if obj["kind"] not in ("ModelRoute", "ModelServer", "ExternalModelProvider"):
@@ -281,10 +290,5 @@ def test_the_types_and_the_crds_agree_on_every_verdict(obj: Any) -> None:
     (crd,) = (crd for crd in crds.all() if crd["spec"]["names"]["kind"] == obj["kind"])
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     admitted = structure.admit({"properties": {"spec": schema}}, obj)
-    # Text that is no Unicode and keys that are no text cannot come through JSON.
-    try:
-        json.dumps(admitted, default=repr).encode().decode("unicode-escape").encode()
-    except (TypeError, UnicodeError):
-        return
     wanted = list(structural.faults(schema, admitted["spec"], "spec")) if "spec" in admitted else ["spec"]
     assert bool(paths(obj)) == bool(wanted)
