@@ -1,5 +1,5 @@
 """An immutable snapshot: routes, targets, pods.
 
-`objects` is what a source has read, `build` makes a `snapshot` of it, `table` puts the rules of every name in order,
-`matching` compiles their conditions, and `config_dump` shows a snapshot in upstream's words.
+`objects` is what a source has read, `build` makes a `snapshot` of it, `table` puts the rules of every name in order
+and `matching` compiles their conditions.
 """
