@@ -12,7 +12,12 @@ from setuptools import Extension, setup
 # "room/name" stands for kthena_fast/room/_name_py.py (the source), kthena_fast/room/_name_c.pxd (its C types)
 # and the extension module kthena_fast.room._name_c.
 TWINS: tuple[str, ...] = (
+    "core/heap",
+    "core/heap_line",
+    "core/ledger",
+    "core/ledger_index",
     "telemetry/table",
+    "upstream/relay",
     "wire/peek",
     "wire/sse",
 )
