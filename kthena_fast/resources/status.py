@@ -9,7 +9,8 @@ from pydantic import Field
 
 from kthena_fast.resources.value import Value
 
-Generation = Annotated[int, Field(ge=0, le=2**63 - 1, json_schema_extra={"format": "int64"})]
+# No maximum: the API server keeps bounds as floats, in which that of an int64 wraps round and refuses every number.
+Generation = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
 
 
 class Condition(Value):
