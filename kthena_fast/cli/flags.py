@@ -22,7 +22,7 @@ class GoBoolean(click.ParamType):
             return True
         if value in {"0", "f", "F", "FALSE", "false", "False"}:
             return False
-        self.fail(f"{value!r} is not a boolean; true and false are allowed", parameter, context)
+        raise click.BadParameter(f"{value!r} is not a boolean; true and false are allowed", context, parameter)
 
 
 def boolean(name: str, default: bool | None, help: str) -> Callable[[Command], Command]:  # noqa: A002 - click's own word

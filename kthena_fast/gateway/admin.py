@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -13,7 +13,7 @@ from kthena_fast.gateway.pages import Page
 if TYPE_CHECKING:
     from kthena_fast.telemetry.registry import Registry
 
-Handler = Callable[[web.Request], "asyncio.Future[web.Response]"]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def metrics_application(registry: Registry, pages: dict[str, Page]) -> web.Application:
@@ -32,7 +32,7 @@ def metrics_application(registry: Registry, pages: dict[str, Page]) -> web.Appli
     return application
 
 
-def _handler(page: Page) -> Callable[[web.Request], object]:
+def _handler(page: Page) -> Handler:
     async def handle(_: web.Request) -> web.Response:
         status, content_type, body = page()
         return web.Response(status=status, body=body, headers={"Content-Type": content_type.decode()})

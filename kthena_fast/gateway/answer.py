@@ -1,6 +1,6 @@
 """`Answer`: the client's side of one exchange on a transport, whichever way the request came in.
 
-The connection keeps one `Pressure`, which remembers whether the client is slow; each request on it has its own `Answer`.
+The connection keeps one `Pressure`, which remembers whether the client is slow; each request on it has an `Answer`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class Budget:
         """Count bytes in; GatewayError 503 `overloaded` where they would be too many."""
         if self.held + count > self.limit:
             raise errors.overloaded(
-                f"The gateway already holds as many bytes of request bodies as it may (MAX_BUFFERED_BYTES, {self.limit})."
+                f"The gateway holds as many bytes of request bodies as it may (MAX_BUFFERED_BYTES, {self.limit})."
             )
         self.held += count
 

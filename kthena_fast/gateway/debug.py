@@ -90,7 +90,7 @@ def _named(resource: ModelRoute | ModelServer) -> dict[str, Any]:
     return {
         "name": resource.metadata.name,
         "namespace": resource.metadata.namespace,
-        "spec": resource.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "spec": resource.spec.as_object(),
     }
 
 

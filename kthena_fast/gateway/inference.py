@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kthena_fast.gateway.journey import Journey
     from kthena_fast.gateway.state import State
     from kthena_fast.settings import Settings
-    from kthena_fast.upstream.deadlines import Deadlines
+    from kthena_fast.upstream.deadlines import Deadline, Deadlines
 
 MAX_TARGET_BYTES = 8190
 """Of the request line; aiohttp's own default."""
@@ -63,7 +63,7 @@ class Connection(web.RequestHandler):
     def __init__(self, server: Server, **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._way = server.way
-        self._head_deadline: object | None = None
+        self._head_deadline: Deadline | None = None
         self.is_serving = False
         self.pressure = Pressure()
 
@@ -72,8 +72,8 @@ class Connection(web.RequestHandler):
         if len(self._way.server.connections) > self._way.settings.max_connections:
             self.force_close()
             return
-        assert isinstance(transport, asyncio.WriteTransport) or hasattr(transport, "set_write_buffer_limits")
-        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)  # type: ignore[attr-defined] # uvloop's, no base class
+        assert hasattr(transport, "set_write_buffer_limits")
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
         if self._head_deadline is None and not self.is_serving:
@@ -244,7 +244,8 @@ class InferenceWay:
     def _exchange(self, request: web.BaseRequest, headers: Headers, request_id: bytes) -> Exchange:
         target = request.raw_path.encode("utf-8", "surrogateescape")
         peername = request.transport.get_extra_info("peername") if request.transport is not None else None
-        peer = str(peername[0]) if peername else ""
+        # A dual-stack socket shows IPv4 clients as ::ffff:a.b.c.d, which no log or header should.
+        peer = str(peername[0]).removeprefix("::ffff:") if peername else ""
         exchange = Exchange(
             method=request.method,
             target=target,
@@ -265,7 +266,7 @@ class InferenceWay:
         return exchange
 
     def _client_behind_proxies(self, peer: str, headers: Headers) -> str:
-        """The last address in X-Forwarded-For that is not a proxy of ours: what stands before it, a client may invent."""
+        """The last address told that is not a proxy of ours: what stands before it, a client may invent."""
         told = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
         client = peer
         for hop in reversed(",".join(told).split(",")):
@@ -282,8 +283,6 @@ class InferenceWay:
             ip = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
             return False
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
         return any(ip in network for network in self.settings.trusted_proxies)
 
     async def _travel(self, request: web.BaseRequest, exchange: Exchange, answer: Answer) -> None:

@@ -5,7 +5,7 @@
 1. Matching is pure and comes before any wait: a name that nobody serves never reaches a queue or a metric's label.
 2. A request takes a snapshot twice: it matches on one, and its target and pod are drawn on the one of its turn.
 3. Whatever happens, a request is settled exactly once: its metrics moved, its line written, its permit given back.
-4. A cancellation is the client leaving, unless the drain's time is over (`state.LEAVING`): then the request is answered.
+4. A cancellation is the client leaving, unless the drain's time is over (`state.LEAVING`): then it is answered.
 """
 
 from __future__ import annotations
