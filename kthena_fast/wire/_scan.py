@@ -1,9 +1,9 @@
 """Steps over JSON and lines in bytes, for the twins of this room.
 
 ``_scan.pxd`` holds the same five functions in C (``memchr``, ``memmem``) and the compiled twins take those in place
-of these, without a call; tests/wire/test_scan.py holds the two to the same answers. Every function looks at
-``data[at:end]`` only, answers an index into ``data`` or -1, and reads each byte a bounded number of times whatever
-the bytes are.
+of these, without a call; the agreement tests of ``peek`` and ``sse`` hold the two to the same answers. Every function
+looks at ``data[at:end]`` only, answers an index into ``data`` or -1, and reads each byte a bounded number of times
+whatever the bytes are.
 """
 
 import re

@@ -294,7 +294,7 @@ def _is_generated(data: bytes, at: int, end: int) -> bool:
         # Completions have no delta; elsewhere "text" repeats what the deltas said.
         needle = _TEXT
         key = scan.find(data, needle, at, end)
-        if key < 0 or scan.find(data, _CHOICES, at, end) < 0:
+        if key < 0 or not _shows_choice(data, at, end):
             return False
     for _ in range(_DELTAS):
         key += len(needle)

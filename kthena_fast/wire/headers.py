@@ -5,8 +5,8 @@ A header set is a list of (name, value) in bytes, names in lower case, in the or
 1. What is written is always whole lines: ``Unsafe`` is raised for a name that is no token and for a value with a
    control character (tab apart), wherever they came from.
 2. Hop-by-hop headers end here in both directions, and so do those that ``Connection`` names.
-3. What the gateway sets (``Host``, ``Content-Length``, ``X-Request-Id``, ``X-Forwarded-For``, ``X-Forwarded-Proto``)
-   it sets once, and what a client said in its place is dropped; behind a trusted proxy the two ``X-Forwarded`` are
+3. What the gateway sets (``Content-Length``, ``X-Request-Id``, ``X-Forwarded-For``, ``X-Forwarded-Proto``, and for
+   each pod ``Host``) it sets once, and what a client said in its place is dropped; behind a trusted proxy the two ``X-Forwarded`` are
    continued. Other tales of where a request came from (``Forwarded``, ``X-Real-IP``...) pass from a trusted proxy only.
 4. The rest passes: ``traceparent``, ``Authorization`` and ``X-Api-Key`` (unless credentials are stripped) to the
    engine; ``Date`` and ``Server``, which are the engine's to say, to the client.
@@ -73,8 +73,8 @@ def to_engine(
 ) -> bytes:
     """The header lines of a request to an engine, each with its CRLF: all but ``Host``, which is the pod's.
 
-    So they are made once, however many pods are tried. ``length`` is that of the body (None: no body), ``client`` the address of
-    the peer and ``scheme`` what it spoke.
+    So they are made once, however many pods are tried. ``length`` is that of the body (None: no body), ``client`` the
+    address of the peer and ``scheme`` what it spoke.
     """
     dropped = _DROPPED[trusted_proxy, strip_credentials]
     named = _named_by_connection(headers)
@@ -127,15 +127,6 @@ def request_line(method: bytes, target: bytes) -> bytes:
     ):
         raise Unsafe("a request line with a space or a control character in it")
     return b"%b %b HTTP/1.1\r\n" % (method, target)
-
-
-def host_header(host: str, port: int, scheme: str = "http") -> bytes:
-    """The value of ``Host`` for an engine: brackets around IPv6, no zone, no port that is the scheme's own."""
-    if ":" in host:
-        host = f"[{host.partition('%')[0]}]"
-    if port == {"http": 80, "https": 443}.get(scheme):
-        return host.encode("ascii")
-    return f"{host}:{port}".encode("ascii")
 
 
 def is_token(name: bytes) -> bool:
