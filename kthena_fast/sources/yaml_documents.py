@@ -178,11 +178,22 @@ def _merged(value: Node) -> list[MappingNode]:
 def _key(key: Node) -> str:
     if not isinstance(key, ScalarNode):
         raise Malformed("a key must be a plain text", _line(key))
-    return str(key.value)
+    return _text(key)
+
+
+def _text(node: ScalarNode) -> str:
+    text = str(node.value)
+    if text.isascii():
+        return text
+    try:
+        # JSON escapes what is beyond 16 bits as two surrogates, and the YAML reader leaves them two.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise Malformed("holds half of a surrogate pair, which is no text", _line(node)) from None
 
 
 def _scalar(node: ScalarNode) -> Any:
-    text = str(node.value)
+    text = _text(node)
     tag = _tag(node)
     try:
         if tag in ("str", "timestamp"):

@@ -1,0 +1,155 @@
+"""Holds manifests to the rules of the CRDs, of the webhook and of a manifests folder, without serving them.
+
+What would keep an object out of a cluster or out of service is an error; what would be dropped or not obeyed is a
+warning. Everything is found at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from kthena_fast.resources import admission, announcements, decoding
+from kthena_fast.sources import manifest_files, yaml_documents
+from kthena_fast.sources.manifest_files import Found, Identity
+from kthena_fast.sources.yaml_documents import Malformed
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, where, and what is allowed instead."""
+
+    severity: Severity
+    file: str
+    line: int
+    """From 1; 0: the file as a whole."""
+    kind: str
+    namespace: str
+    name: str
+    """Kind, namespace and name are empty where the document does not say."""
+    path: str
+    """The field, `spec.rules[0].targetModels`; empty: the whole object or document."""
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        what = f"{self.kind} {self.namespace}/{self.name}: " if self.name else ""
+        which = f"{self.path}: " if self.path else ""
+        return f"{where}: {self.severity}: {what}{which}{self.message}"
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and what was found, in the order of files and lines."""
+
+    findings: list[Finding] = field(default_factory=list)
+    files: int = 0
+    objects: int = 0
+    """Of the kinds that are read here."""
+
+    @property
+    def errors(self) -> int:
+        return sum(finding.severity == "error" for finding in self.findings)
+
+
+def validate(paths: Iterable[Path]) -> Report:
+    """Every violation in these files and folders; a file that is named is read whatever its suffix."""
+    report = Report()
+    defined: dict[Identity, str] = {}
+    for path in dict.fromkeys(_files(paths)):
+        report.files += 1
+        found = list(_file(path, defined, report))
+        report.findings += sorted(found, key=lambda finding: finding.line)
+    return report
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from manifest_files.listing(path)
+        else:
+            yield path
+
+
+def _file(path: Path, defined: dict[Identity, str], report: Report) -> Iterator[Finding]:
+    try:
+        text = manifest_files.read(path)
+    except Malformed as fault:
+        yield Finding("error", str(path), fault.line, "", "", "", "", fault.message)
+        return
+    except OSError as error:
+        yield Finding("error", str(path), 0, "", "", "", "", f"cannot be read: {error.strerror}")
+        return
+    for offset, document in yaml_documents.split(text):
+        try:
+            for found in manifest_files.objects(document):
+                yield from _object(_Place(path, offset, found), defined, report)
+        except Malformed as fault:
+            yield Finding("error", str(path), fault.line + offset, "", "", "", "", fault.message)
+
+
+class _Place:
+    """An object in a file."""
+
+    def __init__(self, path: Path, offset: int, found: Found) -> None:
+        self.file = str(path)
+        self.found = found
+        self._offset = offset
+
+    def line(self, location: yaml_documents.Location = ()) -> int:
+        return self.found.line(location) + self._offset
+
+    def finding(
+        self, severity: Severity, identity: Identity, path: str, message: str, location: yaml_documents.Location = ()
+    ) -> Finding:
+        return Finding(severity, self.file, self.line(location), *identity, path, message)
+
+
+def _object(place: _Place, defined: dict[Identity, str], report: Report) -> Iterator[Finding]:
+    obj = place.found.value
+    try:
+        resource = decoding.decode(obj)
+    except decoding.UnknownKind:
+        return
+    except decoding.Rejected as refusal:
+        report.objects += 1
+        identity = Identity(refusal.kind, refusal.namespace, refusal.name)
+        for violation in refusal.violations:
+            yield place.finding("error", identity, violation.path, violation.message, violation.location)
+    else:
+        report.objects += 1
+        identity = Identity(resource.KIND, resource.metadata.namespace, resource.metadata.name)
+        refused = admission.violations(resource)
+        for violation in refused:
+            yield place.finding("error", identity, violation.path, violation.message, violation.location)
+        said = {violation.path for violation in refused}
+        for announcement in announcements.announcements(resource):
+            # An expression that the webhook refuses is not announced to be ignored as well.
+            if announcement.path not in said:
+                yield place.finding(
+                    "warning", identity, announcement.path, announcement.reason, _location(announcement.path)
+                )
+    if isinstance(obj, dict):
+        for unknown in decoding.unknown_fields(obj):
+            nearest = f"; did you mean {unknown.nearest}?" if unknown.nearest else ""
+            yield place.finding(
+                "warning", identity, unknown.path, f"is not a known field and is dropped{nearest}", unknown.location
+            )
+    if identity.is_known:
+        first = defined.setdefault(identity, f"{place.file}:{place.line()}")
+        if first != f"{place.file}:{place.line()}":
+            yield place.finding("error", identity, "", f"is already defined at {first}")
+
+
+_STEP = re.compile(r"\[([^]]*)\]|([^.\[\]]+)")
+
+
+def _location(path: str) -> yaml_documents.Location:
+    """Where a path that was written for people leads."""
+    steps = (entry or name for entry, name in _STEP.findall(path))
+    return tuple(int(step) if step.isdecimal() else step for step in steps)
