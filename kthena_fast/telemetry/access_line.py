@@ -165,18 +165,29 @@ def timings(exchange: Exchange, now: float) -> tuple[int, int, int, int]:
     """
     began = exchange.began
     parsed = exchange.parsed
-    ended = now if exchange.ended is None else exchange.ended
-    total = _milliseconds(ended - began)
+    ended = exchange.ended
+    if ended is None:
+        ended = now
+    # Half a microsecond, here and below, because 100.812 - 100.0 may be a little less than 0.812.
+    total = int((ended - began) * 1000 + 0.0005)
     if not exchange.model:
         return total, total, 0, 0
-    forwarded = parsed if exchange.forwarded is None else exchange.forwarded
-    done = ended if exchange.upstream_ended is None else exchange.upstream_ended
-    return total, _milliseconds(parsed - began), _milliseconds(done - forwarded), _milliseconds(ended - done)
+    forwarded = exchange.forwarded
+    if forwarded is None:
+        forwarded = parsed
+    done = exchange.upstream_ended
+    if done is None:
+        done = ended
+    return (
+        total,
+        int((parsed - began) * 1000 + 0.0005),
+        int((done - forwarded) * 1000 + 0.0005),
+        int((ended - done) * 1000 + 0.0005),
+    )
 
 
 def _milliseconds(seconds: float) -> int:
-    # Half a microsecond, because 100.812 - 100.0 may be a little less than 0.812.
-    return int(seconds * 1000 + 0.0005) if seconds > 0 else 0
+    return int(seconds * 1000 + 0.0005)
 
 
 def _number(value: float) -> int | float:

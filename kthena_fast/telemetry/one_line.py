@@ -19,10 +19,10 @@ def cut(value: str) -> str:
 
 def quoted(value: str) -> str:
     """As it is or, with a space, a quote or anything that is not printable in it, as a JSON string in ASCII."""
-    value = cut(value)
-    if value.isprintable() and " " not in value and '"' not in value:
+    if value.isprintable() and " " not in value and '"' not in value and len(value) <= MAX_VALUE:
         return value
-    return _ascii_json(value)
+    value = cut(value)
+    return value if value.isprintable() and " " not in value and '"' not in value else _ascii_json(value)
 
 
 def inside_quotes(value: str) -> str:
@@ -58,7 +58,10 @@ def timestamp(wall: float) -> str:
 
     Microseconds, not upstream's nanoseconds: a double of Unix time holds no more.
     """
-    second, microseconds = divmod(round(wall * 1e6), 1_000_000)
+    second = int(wall)
+    microseconds = int((wall - second) * 1e6 + 0.5)
+    if microseconds == 1_000_000:
+        second, microseconds = second + 1, 0
     date, zone = _second(second)
     if not microseconds:
         return date + zone

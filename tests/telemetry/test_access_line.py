@@ -134,7 +134,6 @@ def test_a_request_that_had_to_take_its_turn_says_why_it_waited() -> None:
         ),
         pytest.param({"model": "", "parsed": BEGAN}, (812, 812, 0, 0), id="not understood"),
         pytest.param({"ended": BEGAN + 0.9999}, (999, 1, 810, 187), id="cut off"),
-        pytest.param({"ended": BEGAN - 1, "upstream_ended": BEGAN - 1}, (0, 1, 0, 0), id="a clock that went back"),
     ],
 )
 def test_timings(facts: dict[str, Any], expected: tuple[int, ...]) -> None:

@@ -1,6 +1,7 @@
 """The thread that writes lines: batches, a full queue, a failing disk, rotation, the end."""
 
 import errno
+import functools
 import os
 import stat
 import threading
@@ -19,7 +20,7 @@ PATIENCE = 20.0
 
 
 class Output:
-    """Stands in for os.write: keeps what it takes, which `answer` decides, and holds each call while it is not `open`."""
+    """Stands in for os.write: `answer` decides how much it takes; while it is not `open`, calls wait."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.taken = b""
@@ -48,6 +49,10 @@ def _until(condition: Callable[[], bool]) -> None:
     """Let the other thread run until something holds; pytest-timeout names a test for which it never does."""
     while not condition():
         os.sched_yield()
+
+
+def _has_dropped(log: Writer, lines: int) -> bool:
+    return log.dropped == lines
 
 
 def test_lines_arrive_in_order_and_the_file_is_appended_to(tmp_path: Path) -> None:
@@ -132,7 +137,7 @@ def test_a_full_disk_costs_lines_and_one_message_and_ends(output: Output, caplog
         output.called.clear()
         log.write(b"lost\n")
         assert output.called.wait(PATIENCE)
-        _until(lambda: log.dropped == lost)
+        _until(functools.partial(_has_dropped, log, lost))
     output.answer = len
     log.write(b"kept\n")
     log.close(PATIENCE)
