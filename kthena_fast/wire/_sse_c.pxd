@@ -55,7 +55,7 @@ cdef class Scanner:
     @cython.locals(length=Py_ssize_t)
     cdef Py_ssize_t _keep(self, bytes text, Py_ssize_t start, Py_ssize_t size) except -1
 
-    @cython.locals(head=bytes, end=Py_ssize_t, payload=bytes, removed=bint)
+    @cython.locals(head=bytes, end=Py_ssize_t, plain=bint, payload=bytes, removed=bint)
     cdef bint _take(self, bytes text, Py_ssize_t start, Py_ssize_t stop) except -1
 
     cdef object _read_long(self, bytes head, bytes tail)

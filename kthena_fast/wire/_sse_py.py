@@ -187,7 +187,8 @@ class Scanner:
             return False
         # Nearly all events are one data line: no copy is made of it.
         end = scan.find_byte(text, _LF, start, stop)
-        if end == stop - 1 and scan.find(text, _DATA, start, start + 5) == start and text[end - 1] != _CR:
+        plain = end == stop - 1 and end - start >= 5 and text[end - 1] != _CR
+        if plain and scan.find(text, _DATA, start, start + 5) == start:
             removed = self._judge(text, start + 5, end)
         else:
             payload = _joined(text[start:stop])

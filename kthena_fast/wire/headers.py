@@ -6,8 +6,9 @@ A header set is a list of (name, value) in bytes, names in lower case, in the or
    control character (tab apart), wherever they came from.
 2. Hop-by-hop headers end here in both directions, and so do those that ``Connection`` names.
 3. What the gateway sets (``Content-Length``, ``X-Request-Id``, ``X-Forwarded-For``, ``X-Forwarded-Proto``, and for
-   each pod ``Host``) it sets once, and what a client said in its place is dropped; behind a trusted proxy the two ``X-Forwarded`` are
-   continued. Other tales of where a request came from (``Forwarded``, ``X-Real-IP``...) pass from a trusted proxy only.
+   each pod ``Host``) it sets once, and what a client said in its place is dropped; behind a trusted proxy the two
+   ``X-Forwarded`` are continued. Other tales of where a request came from (``Forwarded``, ``X-Real-IP``...) pass from
+   a trusted proxy only.
 4. The rest passes: ``traceparent``, ``Authorization`` and ``X-Api-Key`` (unless credentials are stripped) to the
    engine; ``Date`` and ``Server``, which are the engine's to say, to the client.
 """
@@ -80,23 +81,16 @@ def to_engine(
     named = _named_by_connection(headers)
     if named:
         dropped |= named
-    names: list[bytes] = []
-    values: list[bytes] = []
-    for name, value in headers:
-        if name not in dropped:
-            names.append(name)
-            values.append(value)
+    kept = [header for header in headers if header[0] not in dropped]
     if length is not None:
-        names.append(b"content-length")
-        values.append(b"%d" % length)
-    names += (b"x-request-id", b"x-forwarded-for", b"x-forwarded-proto")
+        kept.append((b"content-length", b"%d" % length))
     origin = client.encode()
     spoken = scheme.encode()
     if trusted_proxy:
         origin = b", ".join([*_values(headers, b"x-forwarded-for"), origin])
         spoken = next(iter(_values(headers, b"x-forwarded-proto")), spoken)
-    values += (request_id, origin, spoken)
-    return _lines(names, values)
+    kept += ((b"x-request-id", request_id), (b"x-forwarded-for", origin), (b"x-forwarded-proto", spoken))
+    return _lines(kept)
 
 
 def to_client(headers: Headers, request_id: bytes) -> bytes:
@@ -109,13 +103,9 @@ def to_client(headers: Headers, request_id: bytes) -> bytes:
     if named:
         # An engine does not get to hide how long its answer is.
         dropped |= named - {b"content-length"}
-    names = [b"x-request-id"]
-    values = [request_id]
-    for name, value in headers:
-        if name not in dropped:
-            names.append(name)
-            values.append(value)
-    return _lines(names, values)
+    kept = [header for header in headers if header[0] not in dropped]
+    kept.append((b"x-request-id", request_id))
+    return _lines(kept)
 
 
 def request_line(method: bytes, target: bytes) -> bytes:
@@ -190,10 +180,12 @@ def _named_by_connection(headers: Headers) -> frozenset[bytes]:
     return named
 
 
-def _lines(names: list[bytes], values: list[bytes]) -> bytes:
+def _lines(headers: Headers) -> bytes:
+    names = [header[0] for header in headers]
     if b"" in names or b"".join(names).translate(None, _TOKEN):
         raise Unsafe("a header name that is no token")
-    text = b"".join(values)
-    if len(text.translate(None, _CONTROLS)) != len(text):
+    lines = b"\r\n".join([b": ".join(header) for header in headers]) + b"\r\n"
+    # All control characters are looked for at once: there must be none but the line ends put there above.
+    if len(lines.translate(None, _CONTROLS)) != len(lines) - 2 * len(headers):
         raise Unsafe("a control character in a header value")
-    return b"".join([b"%b: %b\r\n" % pair for pair in zip(names, values, strict=True)])
+    return lines
