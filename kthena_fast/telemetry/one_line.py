@@ -58,10 +58,7 @@ def timestamp(wall: float) -> str:
 
     Microseconds, not upstream's nanoseconds: a double of Unix time holds no more.
     """
-    second = int(wall)
-    microseconds = int((wall - second) * 1e6 + 0.5)
-    if microseconds == 1_000_000:
-        second, microseconds = second + 1, 0
+    second, microseconds = divmod(round(wall * 1e6), 1_000_000)
     date, zone = _second(second)
     if not microseconds:
         return date + zone

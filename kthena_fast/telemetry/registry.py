@@ -114,7 +114,9 @@ class Registry:
         self._families: dict[str, Family] = {}
         self._overflowed: set[str] = set()
         for metric in declared:
-            self._families[metric.name] = Family(metric, self.table, max_children, self._overflow)
+            # What counts overflows cannot overflow: it has no more children than there are metrics.
+            limit = max_children if metric is not metrics.LABELS_DROPPED else len(metrics.ALL)
+            self._families[metric.name] = Family(metric, self.table, limit, self._overflow)
         self._collectors = CollectorRegistry()
         self._collectors.register(self)
         ProcessCollector(registry=self._collectors)

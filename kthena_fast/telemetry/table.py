@@ -7,7 +7,8 @@ look-up: `add` and `set` in constant time, `observe` in the logarithm of the buc
    so a request in flight needs not know that its route is gone. What is read from it is None.
 2. A number that is not finite raises ValueError: one NaN would stay in a sum for ever.
 3. `observe` on a value, `add` or `set` on a histogram raise ValueError; a slot that was never handed out, IndexError.
-4. Each call holds the GIL from its first to its last access, so another thread may `read` while the loop writes.
+4. One thread writes. Another may `read` meanwhile: arrays only grow, by being replaced, and a compiled call runs whole;
+   a pure one may see a histogram between a count and its sum.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,7 @@
 """The children of metrics and their exposition."""
 
 import logging
+import threading
 
 import pytest
 from prometheus_client.metrics_core import Metric as Shown
@@ -174,6 +175,15 @@ def test_a_full_metric_gives_what_comes_later_one_shared_child(caplog: pytest.Lo
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
+def test_every_metric_may_be_full_at_once() -> None:
+    registry = Registry(max_children=1)
+    labelled = [metric for metric in metrics.ALL if metric.labels and metric is not metrics.LABELS_DROPPED]
+    for metric in labelled:
+        for value in ("a", "b", "c"):
+            registry.slot(metric, *(value for _ in metric.labels))
+    assert samples(registry, metrics.LABELS_DROPPED) == {(metric.name,): 2 for metric in labelled}
+
+
 def test_the_build_is_declared_once() -> None:
     registry = Registry()
     registry.declare_build("0.1", "pure")
@@ -195,3 +205,29 @@ def test_a_refresher_that_fails_is_logged_and_hides_no_other(caplog: pytest.LogC
     registry.refresh()
     assert samples(registry, metrics.SNAPSHOT_TIMESTAMP) == {(): 5}
     assert "could not be refreshed" in caplog.text
+
+
+def test_a_scrape_in_another_thread_sees_whole_metrics_while_the_loop_makes_and_removes_children() -> None:
+    registry = Registry()
+    done = threading.Event()
+    failures: list[BaseException] = []
+
+    def scrape_until_done() -> None:
+        try:
+            while not done.is_set():
+                shown = scrape(registry)[metrics.FAIRNESS_QUEUE_DURATION.name]
+                assert all(sample.value >= 0 for sample in shown.samples)
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=scrape_until_done)
+    thread.start()
+    for number in range(3000):
+        model = f"model-{number}"
+        registry.table.observe(registry.slot(metrics.FAIRNESS_QUEUE_DURATION, model, metrics.EVERYBODY), 0.1)
+        registry.slot(metrics.FAIRNESS_USERS, model)
+        if number % 50 == 49:
+            registry.retain({"model": {model}})
+    done.set()
+    thread.join()
+    assert failures == []
