@@ -272,6 +272,8 @@ class Relay:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
             if not self._complete:
+                # What was understood of these bytes goes on, the bytes themselves do not.
+                self._edited = True
                 return _said(problem)
             self._extra = True
         return ""

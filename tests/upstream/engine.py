@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from kthena_fast.routing.snapshot import Pod
@@ -101,6 +101,12 @@ async def an_engine(
         for visit in engine._all:
             visit.close()
         await server.wait_closed()
+
+
+async def turns_until(holds: Callable[[], bool]) -> None:
+    """Let the loop turn until something holds that nothing announces."""
+    while not holds():  # noqa: ASYNC110 - an event would have to be set by the code under test
+        await asyncio.sleep(0)
 
 
 def a_dead_pod(name: str = "dead") -> Pod:

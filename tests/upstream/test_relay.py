@@ -1,0 +1,458 @@
+"""The relay alone: bytes in, what the client gets out, at every cut, on both twins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import orjson
+import pytest
+
+from kthena_fast.exchange.downstream import Framing
+from kthena_fast.upstream.attempt import Outcome
+from kthena_fast.wire.usage import Usage
+from tests.upstream.client import Client, an_exchange, chunked
+
+LENGTH = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+
+EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"word"}}]}\n\n'
+USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+class Flow:
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Tally:
+    def __init__(self) -> None:
+        self.events = 0
+        self.usages: list[Usage] = []
+
+    def on_events(self, count: int) -> None:
+        self.events += count
+
+    def on_usage(self, usage: Usage) -> None:
+        self.usages.append(usage)
+
+
+class Attempt:
+    """A relay between what the test says for the engine and a client that remembers."""
+
+    def __init__(
+        self,
+        module: ModuleType,
+        *,
+        client: Client | None = None,
+        method: str = "POST",
+        strip_usage: bool = False,
+        may_refuse: bool = False,
+        tally: Tally | None = None,
+    ) -> None:
+        self.client = client or Client()
+        self.exchange = an_exchange(method)
+        loop = asyncio.get_running_loop()
+        self.relay: Any = module.Relay(loop, self.exchange, self.client, Flow(), strip_usage, may_refuse, tally)
+
+    def hear(self, *pieces: bytes) -> Attempt:
+        for piece in pieces:
+            self.relay.receive(piece)
+        return self
+
+    def lose(self, *, reused: bool = False) -> Attempt:
+        self.relay.on_lost(reused=reused, why="reset")
+        return self
+
+    @property
+    def outcome(self) -> Outcome | None:
+        return self.relay.outcome.result() if self.relay.outcome.done() else None
+
+    def __repr__(self) -> str:
+        return f"{self.outcome and self.outcome.name} {self.client!r} reusable={self.relay.is_reusable}"
+
+
+Begin = Callable[..., Attempt]
+
+
+@pytest.fixture
+async def attempt(twin: Callable[[str, str], ModuleType]) -> Begin:
+    module = twin("upstream", "relay")
+    return lambda **options: Attempt(module, **options)
+
+
+def cuts(data: bytes) -> list[list[bytes]]:
+    """`data` cut in two at every offset, and byte by byte."""
+    return [[data[:at], data[at:]] for at in range(1, len(data))] + [[data[at : at + 1] for at in range(len(data))]]
+
+
+# Bodies that are whole
+
+
+async def test_a_length_answer_passes_as_it_came(attempt: Begin) -> None:
+    heard = attempt().hear(LENGTH % 5 + b"hello")
+    assert repr(heard) == "DONE <200 LENGTH b'hello' finished> reusable=True"
+    assert heard.client.header(b"content-length") == b"5"
+    assert heard.client.writes == [b"hello"]
+
+
+async def test_a_length_answer_is_the_same_at_every_cut(attempt: Begin) -> None:
+    for pieces in cuts(LENGTH % 5 + b"hello"):
+        assert repr(attempt().hear(*pieces)) == "DONE <200 LENGTH b'hello' finished> reusable=True"
+
+
+async def test_an_empty_answer_is_over_with_its_head(attempt: Begin) -> None:
+    assert repr(attempt().hear(LENGTH % 0)) == "DONE <200 LENGTH b'' finished> reusable=True"
+    assert repr(attempt().hear(b"HTTP/1.1 204 No Content\r\n\r\n")) == "DONE <204 LENGTH b'' finished> reusable=True"
+
+
+async def test_whole_chunks_pass_untouched(attempt: Begin) -> None:
+    pieces = [b"5\r\nhello\r\n", b"3\r\nyou\r\n1\r\n!\r\n", b"0\r\n\r\n"]
+    heard = attempt().hear(CHUNKED, *pieces)
+    assert repr(heard) == "DONE <200 CHUNKED b'helloyou!' finished> reusable=True"
+    assert all(given is said for given, said in zip(heard.client.writes[1:], pieces, strict=True))
+
+
+async def test_chunks_are_the_same_body_at_every_cut_and_the_client_is_always_between_two(attempt: Begin) -> None:
+    said = CHUNKED + chunked(b"hello", b"\r\n", b"0\r\n\r\n", b"x" * 300)
+    for pieces in cuts(said):
+        heard = attempt()
+        for piece in pieces:
+            heard.hear(piece)
+            if heard.client.started:
+                # Raises where the client would stand inside a chunk.
+                assert heard.client.body is not None
+        assert heard.outcome is Outcome.DONE
+        assert heard.client.body == b"hello\r\n0\r\n\r\n" + b"x" * 300
+        assert heard.relay.is_reusable
+
+
+async def test_chunk_extensions_and_trailers_do_not_break_the_framing(attempt: Begin) -> None:
+    said = CHUNKED + b"5;a=b\r\nhello\r\n0\r\nX-Trailer: 0\r\n\r\n"
+    for pieces in [[said], *cuts(said)]:
+        heard = attempt().hear(*pieces)
+        assert heard.outcome is Outcome.DONE
+        assert b"X-Trailer" not in heard.client.wire
+
+
+async def test_chunks_for_an_http_1_0_client_end_with_the_connection(attempt: Begin) -> None:
+    for pieces in cuts(CHUNKED + chunked(b"hello", b"you")):
+        heard = attempt(client=Client(accepts_chunked=False)).hear(*pieces)
+        assert repr(heard) == "DONE <200 CLOSE b'helloyou' finished> reusable=True"
+
+
+async def test_a_body_that_ends_with_the_connection_is_chunked_for_the_client(attempt: Begin) -> None:
+    heard = attempt().hear(UNTIL_CLOSE, EVENT)
+    assert heard.outcome is None
+    heard.relay.on_eof()
+    heard.lose()
+    assert repr(heard) == f"DONE <200 CHUNKED {EVENT!r} finished> reusable=False"
+    assert heard.exchange.events == 1
+    assert heard.exchange.error is None
+
+
+async def test_a_body_that_ends_with_the_connection_does_so_for_an_http_1_0_client(attempt: Begin) -> None:
+    heard = attempt(client=Client(accepts_chunked=False)).hear(UNTIL_CLOSE + b"hel", b"lo")
+    heard.relay.on_eof()
+    assert repr(heard) == "DONE <200 CLOSE b'hello' finished> reusable=False"
+
+
+async def test_the_answer_to_head_has_no_body(attempt: Begin) -> None:
+    heard = attempt(method="HEAD", client=Client(wants_body=False)).hear(LENGTH % 5)
+    # The parser waits for five bytes that never come.
+    assert repr(heard) == "DONE <200 LENGTH b'' finished> reusable=False"
+    assert heard.client.header(b"content-length") == b"5"
+
+
+async def test_interim_answers_are_not_passed_on(attempt: Begin) -> None:
+    said = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + LENGTH % 2 + b"{}"
+    for pieces in [[said], *cuts(said)]:
+        heard = attempt().hear(*pieces)
+        assert repr(heard) == "DONE <200 LENGTH b'{}' finished> reusable=True"
+        assert heard.client.header(b"link") is None
+
+
+async def test_an_answer_that_closes_its_connection_is_not_reusable(attempt: Begin) -> None:
+    heard = attempt().hear(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1")
+    assert repr(heard) == "DONE <200 LENGTH b'1' finished> reusable=False"
+
+
+@pytest.mark.parametrize(
+    "end", [LENGTH % 2 + b"{}", CHUNKED + b"2\r\n{}\r\n0\r\n\r\n", STREAM + b"2\r\n{}\r\n0\r\n\r\n"]
+)
+@pytest.mark.parametrize("extra", [b"HTTP/1.1 200 OK\r\n\r\n", b"H", b"x", b"\0"])
+async def test_what_stands_behind_the_end_is_not_passed_on_and_spends_the_connection(
+    attempt: Begin, end: bytes, extra: bytes
+) -> None:
+    for pieces in ([end + extra], [end[:-1], end[-1:] + extra], [end, extra]):
+        heard = attempt().hear(*pieces)
+        assert heard.outcome is Outcome.DONE
+        assert heard.client.body == b"{}"
+        assert heard.client.end == "finished"
+        assert not heard.relay.is_reusable
+
+
+async def test_a_blank_line_behind_the_last_chunk_does_not_reach_the_client(attempt: Begin) -> None:
+    heard = attempt().hear(CHUNKED + b"2\r\n{}\r\n0\r\n\r\n\r\n")
+    assert heard.client.wire == chunked(b"{}")
+
+
+# Streams
+
+
+async def test_usage_is_taken_out_at_every_cut_and_leaves_no_stray_byte(attempt: Begin) -> None:
+    for said in (chunked(EVENT, EVENT, USAGE, DONE), chunked(EVENT + EVENT, USAGE + DONE)):
+        for pieces in cuts(STREAM + said):
+            heard = attempt(strip_usage=True).hear(*pieces)
+            assert repr(heard) == f"DONE <200 CHUNKED {EVENT + EVENT + DONE!r} finished> reusable=True"
+            assert (heard.exchange.input_tokens, heard.exchange.output_tokens, heard.exchange.events) == (7, 2, 2)
+            assert heard.exchange.bytes_out == len(heard.client.body)
+
+
+async def test_usage_that_the_client_asked_for_stays(attempt: Begin) -> None:
+    pieces = [chunked(EVENT)[:-5], chunked(USAGE)[:-5], chunked(DONE)]
+    heard = attempt().hear(STREAM, *pieces)
+    assert heard.client.body == EVENT + USAGE + DONE
+    assert all(given is said for given, said in zip(heard.client.writes[1:], pieces, strict=True))
+    assert heard.exchange.output_tokens == 2
+
+
+async def test_events_before_the_usage_pass_untouched(attempt: Begin) -> None:
+    first = chunked(EVENT)[:-5]
+    heard = attempt(strip_usage=True).hear(STREAM, first, chunked(USAGE)[:-5], chunked(DONE))
+    assert heard.client.writes[1] is first
+    assert heard.client.body == EVENT + DONE
+
+
+async def test_a_length_answer_is_never_edited(attempt: Begin) -> None:
+    body = EVENT + USAGE + DONE
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
+    for pieces in cuts(head + body):
+        heard = attempt(strip_usage=True).hear(*pieces)
+        assert heard.client.body == body
+        assert heard.exchange.output_tokens == 2
+
+
+async def test_an_encoded_body_is_passed_on_and_not_understood(attempt: Begin) -> None:
+    head = STREAM.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+    heard = attempt(strip_usage=True).hear(head + chunked(EVENT, USAGE))
+    assert heard.client.body == EVENT + USAGE
+    assert heard.client.header(b"content-encoding") == b"gzip"
+    assert (heard.exchange.events, heard.exchange.output_tokens) == (0, 0)
+
+
+async def test_usage_is_read_from_the_end_of_a_json_answer(attempt: Begin) -> None:
+    body = b'{"choices":[{"text":"%b"}],"usage":{"prompt_tokens":7,"completion_tokens":9}}' % (b"x" * 200_000)
+    for said in (
+        LENGTH % len(body) + body,
+        CHUNKED.replace(b"Tr", b"Content-Type: application/json\r\nTr") + chunked(body),
+    ):
+        heard = attempt().hear(*(said[at : at + 1000] for at in range(0, len(said), 1000)))
+        assert heard.client.body == body
+        assert (heard.exchange.input_tokens, heard.exchange.output_tokens) == (7, 9)
+
+
+async def test_the_tally_hears_of_events_while_they_stream_and_of_usage(attempt: Begin) -> None:
+    tally = Tally()
+    heard = attempt(tally=tally).hear(STREAM, chunked(EVENT, EVENT)[:-5])
+    assert tally.events == 2
+    heard.hear(chunked(EVENT)[:-5])
+    assert tally.events == 3
+    heard.hear(chunked(USAGE, DONE))
+    assert tally.events == 3
+    assert tally.usages == [Usage(7, 2)]
+
+
+async def test_the_tally_hears_of_an_answer_that_came_at_once(attempt: Begin) -> None:
+    tally = Tally()
+    attempt(tally=tally).hear(STREAM + chunked(EVENT, USAGE, DONE))
+    assert (tally.events, tally.usages) == (1, [Usage(7, 2)])
+    tally = Tally()
+    body = b'{"usage":{"prompt_tokens":1,"completion_tokens":2}}'
+    attempt(tally=tally).hear(LENGTH % len(body) + body)
+    assert (tally.events, tally.usages) == (0, [Usage(1, 2)])
+
+
+# Answers that break off
+
+
+def the_error(body: bytes) -> dict[str, Any]:
+    """The error of the last event, which is all that follows the last blank line but one."""
+    assert body.endswith(b"\n\n")
+    event = body[:-2].rpartition(b"\n\n")[2]
+    error = orjson.loads(event.removeprefix(b"data: "))["error"]
+    assert sorted(error) == ["code", "message", "param", "type"]
+    return dict(error)
+
+
+async def test_a_stream_cut_at_any_byte_ends_with_an_error_event_and_no_last_chunk(attempt: Begin) -> None:
+    said = STREAM + chunked(EVENT, EVENT)[:-1]
+    for at in range(len(STREAM), len(said)):
+        heard = attempt(strip_usage=True).hear(said[:at]).lose()
+        assert heard.outcome is Outcome.CUT
+        assert heard.client.end == "aborted"
+        error = the_error(heard.client.body)
+        assert (error["type"], error["code"]) == ("upstream_error", "protocol_error")
+        assert b"[DONE]" not in heard.client.body
+        assert heard.exchange.error is not None
+        assert heard.exchange.error.message == error["message"]
+        assert not heard.relay.is_reusable
+
+
+async def test_a_blank_line_comes_before_the_error_only_inside_an_event(attempt: Begin) -> None:
+    whole = attempt().hear(STREAM + chunked(EVENT)[:-5]).lose()
+    assert whole.client.body.startswith(EVENT + b"data: {")
+    inside = attempt().hear(STREAM + chunked(EVENT[:-5])[:-5]).lose()
+    assert inside.client.body.startswith(EVENT[:-5] + b"\n\ndata: {")
+
+
+async def test_a_stream_that_said_it_was_done_needs_no_error_event(attempt: Begin) -> None:
+    heard = attempt().hear(STREAM + chunked(EVENT, DONE)[:-5]).lose()
+    assert repr(heard) == f"CUT <200 CHUNKED {EVENT + DONE!r} aborted> reusable=False"
+
+
+async def test_a_stream_that_breaks_says_so_to_an_http_1_0_client(attempt: Begin) -> None:
+    heard = attempt(client=Client(accepts_chunked=False)).hear(STREAM + chunked(EVENT)[:-5]).lose()
+    assert heard.client.body.startswith(EVENT)
+    assert the_error(heard.client.body)["code"] == "protocol_error"
+    assert heard.client.end == "aborted"
+
+
+@pytest.mark.parametrize("said", [LENGTH % 10 + b"hello", CHUNKED + b"5\r\nhello\r\n", CHUNKED + b"a\r\nhello"])
+async def test_any_other_answer_that_breaks_is_aborted_as_it_stands(attempt: Begin, said: bytes) -> None:
+    heard = attempt().hear(said).lose()
+    assert heard.outcome is Outcome.CUT
+    assert heard.client.body == b"hello"
+    assert heard.client.end == "aborted"
+    assert heard.exchange.error is not None
+
+
+async def test_a_reset_is_not_the_end_of_a_body_that_ends_with_the_connection(attempt: Begin) -> None:
+    heard = attempt().hear(UNTIL_CLOSE + EVENT).lose()
+    assert heard.outcome is Outcome.CUT
+    assert the_error(heard.client.body)["code"] == "protocol_error"
+
+
+async def test_broken_chunks_in_the_middle_cut_the_answer_after_what_was_whole(attempt: Begin) -> None:
+    heard = attempt().hear(STREAM + chunked(EVENT)[:-5], chunked(EVENT)[:-5] + b"zz\r\n")
+    assert heard.outcome is Outcome.CUT
+    assert heard.client.body.startswith(EVENT + EVENT + b"data: {")
+    assert heard.client.end == "aborted"
+
+
+async def test_chunks_that_are_broken_from_the_first_are_an_error_the_client_can_still_be_told(attempt: Begin) -> None:
+    heard = attempt().hear(CHUNKED + b"zz\r\n")
+    assert heard.outcome is Outcome.MALFORMED
+    assert not heard.client.started
+
+
+async def test_what_was_abandoned_keeps_its_counts(attempt: Begin) -> None:
+    heard = attempt().hear(STREAM, chunked(EVENT, EVENT)[:-5])
+    heard.relay.abandon()
+    assert (heard.exchange.events, heard.exchange.bytes_out) == (2, 2 * len(EVENT))
+    assert heard.exchange.upstream_ended is not None
+    assert heard.client.flow is None
+
+
+# Heads
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"SSH-2.0-OpenSSH_9\r\n",
+        b"\x16\x03\x01\x02\x00",
+        b"HTTP/1.1 OK\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+        b"\r\n\r\nHTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\r\n folded\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 65536 + b"\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 3000,
+    ],
+)
+async def test_what_is_not_an_answer_is_told_as_such_and_passes_nothing(attempt: Begin, said: bytes) -> None:
+    heard = attempt().hear(said)
+    assert heard.outcome is Outcome.MALFORMED
+    assert heard.relay.detail
+    assert not heard.client.started
+    assert not heard.relay.is_reusable
+
+
+async def test_a_head_that_never_ends_is_given_up_at_its_limit(attempt: Begin) -> None:
+    heard = attempt().hear(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 11_000)
+    assert heard.outcome is Outcome.MALFORMED
+
+
+async def test_a_connection_that_ends_inside_the_head_is_lost(attempt: Begin) -> None:
+    head = LENGTH % 2
+    for at in range(1, len(head)):
+        heard = attempt().hear(head[:at]).lose(reused=True)
+        assert heard.outcome is Outcome.LOST
+        assert not heard.client.started
+
+
+async def test_only_a_reused_connection_that_said_nothing_is_stale(attempt: Begin) -> None:
+    assert attempt().lose(reused=True).outcome is Outcome.STALE
+    assert attempt().lose(reused=False).outcome is Outcome.LOST
+    assert attempt().hear(b"HTTP/1.1 100 Continue\r\n\r\n").lose(reused=True).outcome is Outcome.LOST
+
+
+@pytest.mark.parametrize("status", [429, 502, 503])
+async def test_an_answer_that_may_be_refused_is_not_shown(attempt: Begin, status: int) -> None:
+    head = b"HTTP/1.1 %d Busy\r\nContent-Length: 2\r\n\r\n" % status
+    heard = attempt(may_refuse=True).hear(head + b"no")
+    assert heard.outcome is Outcome.REFUSED
+    assert heard.relay.is_reusable
+    assert not heard.client.started
+    assert heard.exchange.upstream_status == status
+    # The rest of its body is not waited for.
+    assert not attempt(may_refuse=True).hear(head).relay.is_reusable
+    assert attempt().hear(head + b"no").client.status == status
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 504])
+async def test_an_answer_that_no_other_pod_does_better_is_shown(attempt: Begin, status: int) -> None:
+    heard = attempt(may_refuse=True).hear(b"HTTP/1.1 %d Error\r\nContent-Length: 2\r\n\r\nno" % status)
+    assert repr(heard) == f"DONE <{status} LENGTH b'no' finished> reusable=True"
+
+
+async def test_the_time_to_the_head_ends_with_the_head(attempt: Begin) -> None:
+    assert attempt().relay.on_timeout()
+    late = attempt()
+    late.relay.on_timeout()
+    late.hear(LENGTH % 2 + b"{}")
+    assert late.outcome is Outcome.TIMED_OUT
+    assert not late.client.started
+    in_time = attempt().hear(CHUNKED)
+    assert not in_time.relay.on_timeout()
+    assert in_time.hear(chunked(b"hello")).outcome is Outcome.DONE
+
+
+async def test_a_cancelled_task_does_not_stop_the_relay_from_ending(attempt: Begin) -> None:
+    heard = attempt().hear(CHUNKED)
+    heard.relay.outcome.cancel()
+    heard.lose()
+    assert heard.client.end == "aborted"
+    unanswered = attempt()
+    unanswered.relay.outcome.cancel()
+    unanswered.lose()
+    assert not unanswered.client.started
+
+
+async def test_the_framing_is_length_for_a_status_without_a_body(attempt: Begin) -> None:
+    heard = attempt().hear(b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n")
+    assert heard.client.framing is Framing.LENGTH
+    assert heard.client.end == "finished"
