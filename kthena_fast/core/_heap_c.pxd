@@ -1,0 +1,81 @@
+cimport cython
+
+from kthena_fast.core._heap_line_c cimport Line, Seats
+from kthena_fast.core._ledger_c cimport Ledger
+
+cdef int GONE
+cdef int WAITING
+cdef int CALLED
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Ticket:
+    cdef readonly Heap heap
+    cdef public object request
+    cdef readonly long long row
+    cdef readonly unsigned long long order
+    cdef readonly long long charged
+    cdef unsigned int seat
+    cdef int state
+    cdef Ticket before
+    cdef Ticket after
+
+    @cython.locals(owed="long long")
+    cpdef charge(self, object units, object now)
+    @cython.locals(owed="long long")
+    cpdef settle(self, object units, object now)
+    cpdef leave(self)
+
+
+@cython.final
+cdef class Heap:
+    cdef Ledger ledger
+    cdef str _model
+    cdef int _measure
+    cdef bint _lift
+    cdef long long _most
+    cdef long long _most_per_user
+    cdef list _lines
+    cdef list _peers
+    cdef long long waiting
+
+    @cython.locals(number="long long", row="long long", seats=Seats, seat="unsigned int", ticket=Ticket, last=Ticket)
+    cpdef Ticket enter(self, object user, object request, object now, object standing=*)
+    @cython.locals(queue=Line, ticket=Ticket)
+    cpdef Ticket pop(self, object now)
+    @cython.locals(queue=Line, ticket=Ticket)
+    cpdef Ticket first(self)
+    @cython.locals(mine=Line, theirs=Line)
+    cpdef bint ahead_of(self, Heap other) except -1
+    @cython.locals(queue=Line)
+    cdef Line _first_line(self)
+    @cython.locals(queue=Line, at="long long")
+    cdef Line _line(self, unsigned int rank)
+    @cython.locals(seats=Seats, seat="unsigned int", queue=Line)
+    cdef unsigned int _seat(self, long long row) except? 0
+    @cython.locals(seats=Seats, seat="unsigned int", queue=Line)
+    cdef unsigned int _sit(self, long long row, Ticket ticket) except 0
+    @cython.locals(least=double, heap=Heap, other=Line)
+    cdef int _lift_row(self, long long row, Line queue) except -1
+    @cython.locals(seats=Seats, seat="unsigned int", before=Ticket, after=Ticket, queue=Line)
+    cdef int detach(self, Ticket ticket) except -1
+    @cython.locals(seats=Seats, row="long long", other="unsigned int", queue=Line)
+    cdef int _rise(self, unsigned int seat) except -1
+    @cython.locals(seats=Seats, seat="unsigned int", queue=Line, key=double, owner=Heap, order="unsigned long long")
+    cdef int stand(self, long long row, long long number) except -1
+
+    @cython.locals(queue=Line, found="long long")
+    cdef Py_ssize_t _users(self) except -1
+    @cython.locals(queue=Line, other=Line, found="long long")
+    cpdef Py_ssize_t position(self, Ticket ticket) except -1
+    @cython.locals(queue=Line, widest=double)
+    cpdef double gap(self) except? -1
+    @cython.locals(queue=Line, ticket=Ticket, seat="unsigned int")
+    cpdef list tickets(self)
+    @cython.locals(queue=Line, row="long long", seat="unsigned int")
+    cpdef list standings(self, long long count, object now)
+
+
+@cython.locals(heap=Heap, found=Heap)
+cpdef best(object heaps)
