@@ -20,6 +20,7 @@ TWINS: tuple[str, ...] = (
     "upstream/relay",
     "wire/peek",
     "wire/sse",
+    "wire/usage",
 )
 
 NO_EXTENSIONS = bool(os.environ.get("KTHENA_FAST_NO_EXTENSIONS")) or sys.implementation.name != "cpython"

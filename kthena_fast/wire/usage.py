@@ -1,133 +1,21 @@
 """What an engine says it used: OpenAI's, Responses' and Anthropic's shapes, whole or at the end of a long body.
 
+``of(document, before)`` and ``parse(usage, before)`` read decoded JSON, ``last(data)`` and ``Tail`` raw bytes.
+
 Engines are not trusted with arithmetic: a count that is not an integer from 0 to 2**31 - 1 (``true``, ``1e9``, ``"7"``,
 ``-1``) is as good as absent.
 """
 
-from collections import deque
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING
 
-import orjson
+from kthena_fast.core._choice import NO_EXTENSIONS
 
-from kthena_fast.wire import _scan as scan
+if TYPE_CHECKING or NO_EXTENSIONS:
+    from kthena_fast.wire._usage_py import Tail, Usage, last, of, parse
+else:
+    try:
+        from kthena_fast.wire._usage_c import Tail, Usage, last, of, parse
+    except ModuleNotFoundError:
+        from kthena_fast.wire._usage_py import Tail, Usage, last, of, parse
 
-_MOST: Final = 2**31 - 1
-_NAME: Final = b'"usage"'
-_COLON: Final = ord(":")
-_OPEN: Final = ord("{")
-# An engine writes one "usage"; a body made of them must not cost more than a few looks.
-_TRIES: Final = 8
-
-
-@dataclass(slots=True)
-class Usage:
-    """Tokens read and tokens produced; tokens read from a cache are among the first."""
-
-    input_tokens: int
-    output_tokens: int
-
-
-def of(document: Any, before: Usage | None = None) -> Usage | None:
-    """The usage that a decoded answer or event reports, at its top or in its ``response`` or ``message``.
-
-    A count that is not reported stays as it was ``before`` (Anthropic tells input first and output later); ``before``
-    itself when nothing is reported.
-    """
-    if type(document) is not dict:
-        return before
-    usage = document.get("usage")
-    if type(usage) is not dict:
-        for holder in ("response", "message"):
-            inner = document.get(holder)
-            if type(inner) is dict and type(inner.get("usage")) is dict:
-                usage = inner["usage"]
-                break
-        else:
-            return before
-    return parse(usage, before)
-
-
-def parse(usage: dict[str, Any], before: Usage | None = None) -> Usage | None:
-    """The same for the ``usage`` object itself."""
-    read = _count(usage, "prompt_tokens")
-    if read is None:
-        read = _count(usage, "input_tokens")
-        if read is not None:
-            # Anthropic counts what came from or went to its cache beside input_tokens, OpenAI among them.
-            created = _count(usage, "cache_creation_input_tokens") or 0
-            cached = _count(usage, "cache_read_input_tokens") or 0
-            read = min(read + created + cached, _MOST)
-    produced = _count(usage, "completion_tokens")
-    if produced is None:
-        produced = _count(usage, "output_tokens")
-    if read is None and produced is None:
-        # Rerankers report a total alone, and produce nothing.
-        read = _count(usage, "total_tokens")
-        if read is None:
-            return before
-    if read is None:
-        read = before.input_tokens if before is not None else 0
-    if produced is None:
-        produced = before.output_tokens if before is not None else 0
-    return Usage(read, produced)
-
-
-def last(data: bytes) -> Usage | None:
-    """The last usage object written out in ``data``, which may begin and end anywhere in a JSON text.
-
-    Inside a string its name could only stand with escaped quotes, so its raw bytes followed by a colon are the member.
-    """
-    end = len(data)
-    at = end
-    for _ in range(_TRIES):
-        at = data.rfind(_NAME, 0, at)
-        if at < 0:
-            return None
-        value = scan.space_end(data, at + len(_NAME), end)
-        if value >= end or data[value] != _COLON:
-            continue
-        value = scan.space_end(data, value + 1, end)
-        if value >= end or data[value] != _OPEN:
-            continue
-        after = scan.value_end(data, value, end)
-        if after < 0:
-            continue
-        try:
-            usage = parse(orjson.loads(data[value:after]))
-        except orjson.JSONDecodeError:
-            continue
-        if usage is not None:
-            return usage
-    return None
-
-
-class Tail:
-    """The last ``limit`` bytes, or a little more, of a body that passes by: pieces are kept, not copied."""
-
-    __slots__ = ("_limit", "_pieces", "_size")
-
-    def __init__(self, limit: int = 65536) -> None:
-        self._limit = limit
-        self._pieces: deque[bytes] = deque()
-        self._size = 0
-
-    def feed(self, data: bytes) -> None:
-        pieces = self._pieces
-        pieces.append(data)
-        self._size += len(data)
-        while self._size - len(pieces[0]) >= self._limit:
-            self._size -= len(pieces.popleft())
-
-    def usage(self) -> Usage | None:
-        """What a JSON answer says at its end: the last usage that lies in the tail."""
-        pieces = self._pieces
-        return last(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-
-
-def _count(usage: dict[str, Any], name: str) -> int | None:
-    value = usage.get(name)
-    # A bool is an int to isinstance.
-    if type(value) is int and 0 <= value <= _MOST:
-        return value
-    return None
+__all__ = ["Tail", "Usage", "last", "of", "parse"]

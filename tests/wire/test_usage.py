@@ -1,28 +1,42 @@
 """What engines report, in their shapes, cut short, and with numbers that are none."""
 
+import importlib
 import json
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kthena_fast.wire import usage as usages
-from kthena_fast.wire.usage import Tail, Usage
+from kthena_fast.core import _choice
+from kthena_fast.wire import usage as chosen
+
+Counts = tuple[int, int]
+
+
+@pytest.fixture(scope="session")
+def wire(twin: Callable[[str, str], ModuleType]) -> ModuleType:
+    return twin("wire", "usage")
+
+
+def counts(usage: chosen.Usage | None) -> Counts | None:
+    return None if usage is None else (usage.input_tokens, usage.output_tokens)
 
 
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
-        ({"usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}}, Usage(5, 7)),
-        ({"usage": {"prompt_tokens": 5, "total_tokens": 5}}, Usage(5, 0)),
-        ({"usage": {"total_tokens": 5}}, Usage(5, 0)),
-        ({"usage": {"input_tokens": 5, "input_tokens_details": {"cached_tokens": 2}, "output_tokens": 7}}, Usage(5, 7)),
-        ({"response": {"usage": {"input_tokens": 5, "output_tokens": 7}}}, Usage(5, 7)),
-        ({"message": {"usage": {"input_tokens": 5, "output_tokens": 1}}}, Usage(5, 1)),
-        ({"usage": {"input_tokens": 1, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 4}}, Usage(7, 0)),
-        ({"usage": {"input_tokens": 1, "cache_creation_input_tokens": None}}, Usage(1, 0)),
-        ({"usage": {"prompt_tokens": 0, "completion_tokens": 0}}, Usage(0, 0)),
+        ({"usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}}, (5, 7)),
+        ({"usage": {"prompt_tokens": 5, "total_tokens": 5}}, (5, 0)),
+        ({"usage": {"total_tokens": 5}}, (5, 0)),
+        ({"usage": {"input_tokens": 5, "input_tokens_details": {"cached_tokens": 2}, "output_tokens": 7}}, (5, 7)),
+        ({"response": {"usage": {"input_tokens": 5, "output_tokens": 7}}}, (5, 7)),
+        ({"message": {"usage": {"input_tokens": 5, "output_tokens": 1}}}, (5, 1)),
+        ({"usage": {"input_tokens": 1, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 4}}, (7, 0)),
+        ({"usage": {"input_tokens": 1, "cache_creation_input_tokens": None}}, (1, 0)),
+        ({"usage": {"prompt_tokens": 0, "completion_tokens": 0}}, (0, 0)),
         ({"usage": None}, None),
         ({"usage": {}}, None),
         ({"usage": [1]}, None),
@@ -32,28 +46,38 @@ from kthena_fast.wire.usage import Tail, Usage
     ],
     ids=str,
 )
-def test_each_shape_is_understood(document: object, expected: Usage | None) -> None:
-    assert usages.of(document) == expected
+def test_each_shape_is_understood(wire: ModuleType, document: object, expected: Counts | None) -> None:
+    assert counts(wire.of(document)) == expected
 
 
 @pytest.mark.parametrize("value", [-1, 2**31, 10**30, True, 1.0, float("nan"), "7", None, [7], {}], ids=str)
-def test_a_count_that_is_none_is_as_good_as_absent(value: object) -> None:
+def test_a_count_that_is_none_is_as_good_as_absent(wire: ModuleType, value: object) -> None:
     for names in (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")):
-        for name, expected in zip(names, (Usage(0, 3), Usage(3, 0)), strict=True):
+        for name, expected in zip(names, ((0, 3), (3, 0)), strict=True):
             others = dict.fromkeys(names, 3)
-            assert usages.parse({**others, name: value}) == expected
-    assert usages.parse({"prompt_tokens": value}, Usage(1, 2)) == Usage(1, 2)
+            assert counts(wire.parse({**others, name: value})) == expected
+    assert counts(wire.parse({"prompt_tokens": value}, wire.Usage(1, 2))) == (1, 2)
 
 
-def test_a_sum_stays_within_what_a_count_may_be() -> None:
-    assert usages.parse({"input_tokens": 2**31 - 1, "cache_read_input_tokens": 2**31 - 1}) == Usage(2**31 - 1, 0)
+def test_a_sum_stays_within_what_a_count_may_be(wire: ModuleType) -> None:
+    usage = {"input_tokens": 2**31 - 1, "cache_read_input_tokens": 2**31 - 1}
+    assert counts(wire.parse(usage)) == (2**31 - 1, 0)
 
 
-def test_what_is_not_reported_stays_as_it_was() -> None:
-    before = Usage(5, 1)
-    assert usages.parse({"output_tokens": 9}, before) == Usage(5, 9)
-    assert usages.parse({"input_tokens": 6}, before) == Usage(6, 1)
-    assert usages.of({"usage": None}, before) is before
+def test_what_is_not_reported_stays_as_it_was(wire: ModuleType) -> None:
+    before = wire.Usage(5, 1)
+    assert counts(wire.parse({"output_tokens": 9}, before)) == (5, 9)
+    assert counts(wire.parse({"input_tokens": 6}, before)) == (6, 1)
+    assert wire.of({"usage": None}, before) is before
+
+
+def test_usages_are_compared_by_their_counts(wire: ModuleType) -> None:
+    assert wire.Usage(1, 2) == wire.Usage(1, 2)
+    assert wire.Usage(1, 2) != wire.Usage(2, 1)
+    assert wire.Usage(1, 2) != (1, 2)
+    assert repr(wire.Usage(1, 2)) == "Usage(1, 2)"
+    with pytest.raises(TypeError):
+        hash(wire.Usage(1, 2))
 
 
 VALUES = st.recursive(
@@ -70,30 +94,30 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_any_document_gives_sound_counts_or_none(document: object) -> None:
-    found = usages.of(document)
+def test_any_document_gives_sound_counts_or_none(wire: ModuleType, document: object) -> None:
+    found = wire.of(document)
     if found is not None:
         assert 0 <= found.input_tokens < 2**31
         assert 0 <= found.output_tokens < 2**31
 
 
-def tail_of(body: bytes, *, piece: int, limit: int = 65536) -> Usage | None:
-    tail = Tail(limit)
+def tail_of(wire: ModuleType, body: bytes, *, piece: int, limit: int = 65536) -> Counts | None:
+    tail = wire.Tail(limit)
     for at in range(0, len(body), piece):
         tail.feed(body[at : at + piece])
-    return tail.usage()
+    return counts(tail.usage())
 
 
 @pytest.mark.parametrize("separators", [(",", ":"), (" , ", " :\n")])
 @pytest.mark.parametrize("piece", [1, 7, 1000, 10**7])
-def test_a_body_tells_its_usage_at_the_end(piece: int, separators: tuple[str, str]) -> None:
+def test_a_body_tells_its_usage_at_the_end(wire: ModuleType, piece: int, separators: tuple[str, str]) -> None:
     document = {
         "choices": [{"message": {"content": 'x"usage":{"prompt_tokens":9}' * 200, "usage": {"prompt_tokens": 8}}}],
         "usage": {"prompt_tokens": 5, "completion_tokens": 7, "details": {"a": "}"}},
         "name": "usage",
         "note": '"usage":{"prompt_tokens":1}',
     }
-    assert tail_of(json.dumps(document, separators=separators).encode(), piece=piece, limit=1000) == Usage(5, 7)
+    assert tail_of(wire, json.dumps(document, separators=separators).encode(), piece=piece, limit=1000) == (5, 7)
 
 
 @pytest.mark.parametrize(
@@ -113,17 +137,17 @@ def test_a_body_tells_its_usage_at_the_end(piece: int, separators: tuple[str, st
     ],
     ids=lambda body: repr(body[:30]),
 )
-def test_a_body_without_usage_tells_none(body: bytes) -> None:
-    assert tail_of(body, piece=100) is None
+def test_a_body_without_usage_tells_none(wire: ModuleType, body: bytes) -> None:
+    assert tail_of(wire, body, piece=100) is None
 
 
-def test_a_usage_that_cannot_be_read_does_not_hide_the_one_before_it() -> None:
-    assert tail_of(b'{"usage":{"prompt_tokens":5},"x":{"usage":{"y":1}}}', piece=10) == Usage(5, 0)
+def test_a_usage_that_cannot_be_read_does_not_hide_the_one_before_it(wire: ModuleType) -> None:
+    assert tail_of(wire, b'{"usage":{"prompt_tokens":5},"x":{"usage":{"y":1}}}', piece=10) == (5, 0)
 
 
 @given(st.lists(st.binary(max_size=50)), st.integers(1, 60))
-def test_a_tail_keeps_the_last_bytes_and_little_more(pieces: list[bytes], limit: int) -> None:
-    tail = Tail(limit)
+def test_a_tail_keeps_the_last_bytes_and_little_more(wire: ModuleType, pieces: list[bytes], limit: int) -> None:
+    tail = wire.Tail(limit)
     for piece in pieces:
         tail.feed(piece)
     kept: Any = tail._pieces
@@ -132,3 +156,20 @@ def test_a_tail_keeps_the_last_bytes_and_little_more(pieces: list[bytes], limit:
     assert whole.endswith(joined)
     assert len(joined) >= min(limit, len(whole))
     assert sum(map(len, kept)) < limit + 50 or len(kept) == 1
+
+
+FRAGMENTS = (b'"usage"', b":", b"{", b"}", b'"prompt_tokens":1', b'"', b"\\", b" ", b",", b"[", b"]", b"x")
+
+
+@pytest.mark.skipif(_choice.NO_EXTENSIONS, reason="there is one twin")
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=30).map(b"".join))
+def test_the_twins_agree_on_what_was_damaged(body: bytes) -> None:
+    pure, compiled = (
+        importlib.import_module(f"kthena_fast.wire.{name}").last(body) for name in ("_usage_py", "_usage_c")
+    )
+    assert counts(pure) == counts(compiled)
+
+
+@pytest.mark.skipif(_choice.NO_EXTENSIONS, reason="there is one twin")
+def test_the_compiled_twin_is_the_one_in_use() -> None:
+    assert chosen.Usage.__module__ == "kthena_fast.wire._usage_c"
