@@ -161,15 +161,14 @@ def test_a_tail_keeps_the_last_bytes_and_little_more(wire: ModuleType, pieces: l
 FRAGMENTS = (b'"usage"', b":", b"{", b"}", b'"prompt_tokens":1', b'"', b"\\", b" ", b",", b"[", b"]", b"x")
 
 
-@pytest.mark.skipif(_choice.NO_EXTENSIONS, reason="there is one twin")
-@given(st.lists(st.sampled_from(FRAGMENTS), max_size=30).map(b"".join))
-def test_the_twins_agree_on_what_was_damaged(body: bytes) -> None:
-    pure, compiled = (
-        importlib.import_module(f"kthena_fast.wire.{name}").last(body) for name in ("_usage_py", "_usage_c")
-    )
-    assert counts(pure) == counts(compiled)
+if not _choice.NO_EXTENSIONS:
 
+    @given(st.lists(st.sampled_from(FRAGMENTS), max_size=30).map(b"".join))
+    def test_the_twins_agree_on_what_was_damaged(body: bytes) -> None:
+        pure, compiled = (
+            importlib.import_module(f"kthena_fast.wire.{name}").last(body) for name in ("_usage_py", "_usage_c")
+        )
+        assert counts(pure) == counts(compiled)
 
-@pytest.mark.skipif(_choice.NO_EXTENSIONS, reason="there is one twin")
-def test_the_compiled_twin_is_the_one_in_use() -> None:
-    assert chosen.Usage.__module__ == "kthena_fast.wire._usage_c"
+    def test_the_compiled_twin_is_the_one_in_use() -> None:
+        assert chosen.Usage.__module__ == "kthena_fast.wire._usage_c"
