@@ -44,7 +44,7 @@ format: $(VENV)/.tools ## Let ruff mend what it can
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.tools build ## Print what the hot operations cost
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-columns=min,median,ops --durations=0
 
 clean: ## Remove what builds leave behind (not .venv)
 	rm -rf build dist wheelhouse *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
