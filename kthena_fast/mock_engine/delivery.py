@@ -170,7 +170,6 @@ class Delivery:
         transport = self._request.transport
         if transport is None:
             raise ConnectionResetError("the client has left")
-        assert isinstance(transport, asyncio.Transport)
         return transport
 
 

@@ -37,7 +37,6 @@ class RunningEngine:
         """Closes every connection at once, as the death of a process would."""
         for connection in self._server.connections:
             if connection.transport is not None:
-                assert isinstance(connection.transport, asyncio.WriteTransport)
                 connection.transport.abort()
 
 
