@@ -166,14 +166,14 @@ async def test_no_records_are_kept_when_none_are_wanted(raw: Raw) -> None:
 async def test_metrics_count_tokens_and_their_times(
     engine: MockEngine, server: RunningEngine, raw: Raw, stream: bool
 ) -> None:
-    raw.post(headers={"X-Mock-Token-Interval": "1ms", "Connection": "close"}, stream=stream, max_tokens=5)
+    raw.post(headers={"X-Mock-Token-Interval": "5ms", "Connection": "close"}, stream=stream, max_tokens=5)
     await raw.rest()
     seen = await scrape(server)
     assert seen["vllm:prompt_tokens_total"] == 1
     assert seen["vllm:generation_tokens_total"] == 5
     assert seen["vllm:time_to_first_token_seconds_count"] == 1
     assert seen["vllm:inter_token_latency_seconds_count"] == 4
-    assert 0.003 < seen["vllm:inter_token_latency_seconds_sum"] < 5
+    assert 0.01 < seen["vllm:inter_token_latency_seconds_sum"] < 5
 
 
 async def test_tokens_keep_their_pace(raw: Raw) -> None:
@@ -182,7 +182,8 @@ async def test_tokens_keep_their_pace(raw: Raw) -> None:
     pace = {"X-Mock-First-Token-Delay": "0.02", "X-Mock-Token-Interval": "10ms", "Connection": "close"}
     raw.post(headers=pace, stream=True, max_tokens=4)
     await raw.rest()
-    assert loop.time() - began >= 0.05
+    # uvloop's clock and timers count whole milliseconds.
+    assert loop.time() - began > 0.04
 
 
 async def test_a_dead_engines_connections_all_close(engine: MockEngine, server: RunningEngine, raw: Raw) -> None:
