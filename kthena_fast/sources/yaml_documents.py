@@ -24,6 +24,8 @@ MAX_EXPANSION = 10
 FREE_VALUES = 10_000
 
 _SEPARATOR = re.compile(r"^---(?=\s|$)|^\.\.\.(?=\s|$)", re.MULTILINE)
+# A value may follow the separator on its line.
+_SEPARATOR_LINE = re.compile(r"(?:---|\.\.\.)(?=\s|$)[ \t]*\r?\n?")
 _SAYS_NOTHING = re.compile(r"(?:[ \t]*(?:#.*)?\n|%.*\n)*[ \t]*(?:#.*)?")
 _TAG = "tag:yaml.org,2002:"
 
@@ -63,10 +65,12 @@ def split(text: str) -> Iterator[tuple[int, str]]:
     """The documents of a text that say anything, each with the number of lines before it."""
     begin = 0
     for end in [*(found.start() for found in _SEPARATOR.finditer(text)), len(text)]:
-        part = text[begin:end]
-        # The separator stays with the document it opens, since a value may follow it on its line.
-        if not _SAYS_NOTHING.fullmatch(part.removeprefix("---").removeprefix("...")):
-            yield text.count("\n", 0, begin), part
+        # Without the separator's line a document reads the same wherever in its file it stands.
+        opening = _SEPARATOR_LINE.match(text, begin, end)
+        start = opening.end() if opening is not None else begin
+        part = text[start:end]
+        if not _SAYS_NOTHING.fullmatch(part):
+            yield text.count("\n", 0, start), part
         begin = end
 
 
