@@ -37,3 +37,4 @@ cdef class Relay:
     cdef _cut(self, str detail)
     cdef _give_up(self, outcome, str detail)
     cdef _settle(self, outcome)
+    cdef _end(self, outcome)

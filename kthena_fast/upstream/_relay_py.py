@@ -7,6 +7,7 @@ Rules
    the rest of the answer is framed anew. There is no way back to raw.
 3. What stands behind a message's end is never passed on, and its connection is never used again.
 4. Callbacks of the parser only note; what follows from them is done once the parser has returned.
+5. Relay and parser hold each other until the end, and not beyond: what a request used is freed without the collector.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Relay:
         self.is_reusable = False
         self.received = False
         # the head
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._fields: Headers = []
         self._head_size = 0
         self._head_end = b""
@@ -159,6 +160,7 @@ class Relay:
 
     def _read_head(self, data: bytes) -> None:
         parser = self._parser
+        assert parser is not None
         while True:
             # The blank line may be cut anywhere: three bytes of it may have come before.
             before = len(self._head_end)
@@ -268,8 +270,10 @@ class Relay:
 
     def _feed(self, data: bytes) -> str:
         """Let the parser have `data`; what is wrong with it, or `""`."""
+        parser = self._parser
+        assert parser is not None
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
             if not self._complete:
                 # What was understood of these bytes goes on, the bytes themselves do not.
@@ -353,9 +357,7 @@ class Relay:
     def _give_up(self, outcome: Outcome, detail: str) -> None:
         """End an attempt of which the client has seen nothing."""
         self.detail = detail
-        self.is_over = True
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
+        self._end(outcome)
 
     def _settle(self, outcome: Outcome) -> None:
         exchange = self._exchange
@@ -377,7 +379,11 @@ class Relay:
         if self._attached:
             self._attached = False
             self._downstream.attach(None)
+        self._end(outcome)
+
+    def _end(self, outcome: Outcome) -> None:
         self.is_over = True
+        self._parser = None
         if not self.outcome.done():
             self.outcome.set_result(outcome)
 
@@ -396,9 +402,11 @@ class Relay:
 
     def on_headers_complete(self) -> None:
         if not self._complete:
+            parser = self._parser
+            assert parser is not None
             self._head_complete = True
-            self._status = self._parser.get_status_code()
-            self._keep_alive = self._parser.should_keep_alive()
+            self._status = parser.get_status_code()
+            self._keep_alive = parser.should_keep_alive()
 
     def on_chunk_header(self) -> None:
         self._at_boundary = False

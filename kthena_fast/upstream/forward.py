@@ -23,7 +23,6 @@ from kthena_fast.exchange.downstream import Downstream
 from kthena_fast.exchange.record import Exchange
 from kthena_fast.routing.snapshot import Pod, Server
 from kthena_fast.upstream.attempt import Gauge, Outcome, Tally
-from kthena_fast.upstream.connection import Connection
 from kthena_fast.upstream.deadlines import Deadlines
 from kthena_fast.upstream.pool import Pool
 from kthena_fast.upstream.relay import Relay
@@ -93,7 +92,7 @@ class Forwarder:
         tried: list[Pod] = []
         unreachable = 0
         retries = server.retry_attempts
-        failure = errors.no_ready_pod(exchange.model)
+        failure: errors.GatewayError | None = None
         while (pod := self._picker.pick(server, tried)) is not None:
             tried.append(pod)
             exchange.pod = pod.name
@@ -119,7 +118,7 @@ class Forwarder:
                 retries -= 1
                 if len(tried) < len(server.pods) and server.retry_interval > 0:
                     await asyncio.sleep(server.retry_interval)
-        raise failure
+        raise failure or errors.no_ready_pod(exchange.model)
 
     async def _attempt(
         self,
@@ -146,7 +145,15 @@ class Forwarder:
                     except OSError as problem:
                         return Outcome.UNREACHABLE, _said(problem)
                 relay = Relay(self._loop, exchange, downstream, connection, request.strip_usage, may_refuse, tally)
-                outcome = await self._ask(pod, connection, head, request.body, relay, server.timeout)
+                deadline = None if server.timeout is None else self._deadlines.add(server.timeout, relay.on_timeout)
+                try:
+                    connection.send(head, request.body, relay)
+                    outcome = await relay.outcome
+                finally:
+                    if deadline is not None:
+                        self._deadlines.cancel(deadline)
+                    # Also after a cancellation: an answer that is not over closes the connection.
+                    self._pool.give_back(pod, connection)
                 if outcome is not Outcome.STALE:
                     return outcome, relay.detail
                 connection = None
@@ -154,19 +161,6 @@ class Forwarder:
             pod.in_flight -= 1
             if gauge is not None:
                 gauge.attempt_ended()
-
-    async def _ask(
-        self, pod: Pod, connection: Connection, head: bytes, body: bytes, relay: Relay, timeout: float | None
-    ) -> Outcome:
-        deadline = None if timeout is None else self._deadlines.add(timeout, relay.on_timeout)
-        try:
-            connection.send(head, body, relay)
-            return await relay.outcome
-        finally:
-            if deadline is not None:
-                self._deadlines.cancel(deadline)
-            # Also what a cancellation leaves: an answer that is not over closes the connection.
-            self._pool.give_back(pod, connection)
 
 
 def _said(problem: OSError) -> str:

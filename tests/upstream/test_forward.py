@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -441,6 +443,39 @@ async def test_bytes_that_nobody_asked_for_end_a_kept_connection(gateway: Gatewa
     (await engine.asked()).say(OK)
     await again.task
     assert again.client.body == b"{}"
+
+
+class Marked(Exchange):
+    """An exchange that tells when it is gone."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize("said", [OK, STREAM + chunked(b"data: [DONE]\n\n"), b"HTTP/1.1 503 Busy\r\n\r\n"])
+async def test_what_a_request_used_is_freed_without_the_collector(
+    gateway: Gateway, engines: Start, said: bytes
+) -> None:
+    first, second = await engines("first"), await engines("second")
+    server = a_server(first.pod, second.pod, timeout=60.0)
+    exchange = Marked("POST", b"/", "/", "", "HTTP/1.1", [], "::1", "::1", "http", b"r-1", 0.0, 0.0)
+    gone = weakref.ref(exchange)
+    gc.collect()
+    gc.disable()
+    try:
+        serving = asyncio.ensure_future(
+            gateway.forwarder.forward(exchange, server, Client(), forward.Request(b"POST", b"/", b"", b""))
+        )
+        del exchange
+        (await first.asked()).say(said)
+        if b"503" in said:
+            (await second.asked()).say(OK)
+        await serving
+        del serving
+        # The loop still holds the handle that ran the task's last step.
+        await asyncio.sleep(0)
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 # Cancellation

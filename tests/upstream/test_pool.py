@@ -143,28 +143,6 @@ async def test_a_closed_pool_closes_what_is_given_back(pool: pools.Pool, engine:
     assert not late.is_open
 
 
-async def test_an_idle_connection_holds_nothing_of_its_last_request(pool: pools.Pool, engine: Engine) -> None:
-    import gc
-    import weakref
-
-    class Marked(Exchange):
-        __slots__ = ("__weakref__",)
-
-    connection = await pool.connect(engine.pod)
-    exchange = Marked("GET", b"/", "/", "", "HTTP/1.1", [], "192.0.2.1", "192.0.2.1", "http", b"r-1", 0.0, 0.0)
-    mark = weakref.ref(exchange)
-    relay = a_relay(connection, exchange)
-    connection.send(REQUEST, b"", relay)
-    connection.data_received(OK)
-    await relay.outcome
-    await engine.asked()
-    pool.give_back(engine.pod, connection)
-    del exchange, relay
-    gc.collect()
-    assert connection.is_open
-    assert mark() is None
-
-
 async def test_connecting_gives_up_in_time(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     async def never(*args: object, **options: object) -> None:
         await asyncio.get_running_loop().create_future()

@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kthena_fast.exchange.downstream import Framing
 from kthena_fast.upstream.attempt import Outcome
@@ -201,6 +203,17 @@ async def test_what_stands_behind_the_end_is_not_passed_on_and_spends_the_connec
 async def test_a_blank_line_behind_the_last_chunk_does_not_reach_the_client(attempt: Begin) -> None:
     heard = attempt().hear(CHUNKED + b"2\r\n{}\r\n0\r\n\r\n\r\n")
     assert heard.client.wire == chunked(b"{}")
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), body=st.lists(st.binary(min_size=1, max_size=40), max_size=6))
+async def test_the_client_gets_the_same_body_however_chunks_are_cut(
+    attempt: Begin, data: st.DataObject, body: list[bytes]
+) -> None:
+    said = CHUNKED + chunked(*body)
+    ends = sorted(data.draw(st.sets(st.integers(1, len(said) - 1), max_size=12)))
+    heard = attempt().hear(*(said[start:end] for start, end in zip([0, *ends], [*ends, len(said)], strict=True)))
+    assert repr(heard) == f"DONE <200 CHUNKED {b''.join(body)!r} finished> reusable=True"
 
 
 # Streams
