@@ -294,6 +294,50 @@ async def test_a_reset_before_the_head_is_an_error_once_retries_are_spent(
     assert second.visits == 0
 
 
+async def test_a_reset_while_a_large_request_is_written_is_tried_on_another_pod(
+    gateway: Gateway, engines: Start
+) -> None:
+    first, second = await engines("first"), await engines("second")
+    body = bytes(20_000_000)
+    call = gateway.ask(a_server(first.pod, second.pod), body=body)
+    (await first.visited()).reset()
+    visit = await second.asked()
+    assert visit.body == body
+    visit.say(OK)
+    await call.task
+    assert (call.client.status, call.exchange.attempts) == (200, 2)
+
+
+async def test_pods_that_cannot_be_reached_do_not_use_up_retries(gateway: Gateway, engines: Start) -> None:
+    first, second = await engines("first"), await engines("second")
+    call = gateway.ask(a_server(a_dead_pod("a"), first.pod, a_dead_pod("b"), second.pod, attempts=1))
+    (await first.asked()).close()
+    (await second.asked()).say(OK)
+    await call.task
+    assert (call.client.status, call.exchange.attempts, call.exchange.pod) == (200, 4, "second")
+
+
+async def test_an_engine_that_refuses_and_goes_is_followed_by_the_failure_of_the_next(
+    gateway: Gateway, engines: Start
+) -> None:
+    engine = await engines("pod-0")
+    call = gateway.ask(a_server(engine.pod, a_dead_pod()))
+    (await engine.asked()).say(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+    assert (await call.fails()).code == "connection_failed"
+    assert call.exchange.upstream_status == 503
+
+
+async def test_an_engine_that_speaks_http_1_0_is_understood(gateway: Gateway, engines: Start) -> None:
+    engine = await engines("pod-0")
+    call = gateway.ask(a_server(engine.pod))
+    visit = await engine.asked()
+    await visit.say_all(b"HTTP/1.0 200 OK\r\n\r\nhello")
+    visit.close()
+    await call.task
+    assert repr(call.client) == "<200 CHUNKED b'hello' finished>"
+    assert repr(gateway.pool) == "<Pool pods=1 idle=0>"
+
+
 @pytest.mark.parametrize("status", [429, 502, 503])
 async def test_a_busy_engine_is_passed_over_and_shown_once_retries_are_spent(
     gateway: Gateway, engines: Start, status: int
