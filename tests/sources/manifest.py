@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from kthena_fast.sources import Observation, Source
 
@@ -42,7 +43,8 @@ metadata:
     networking.kthena-fast.io/endpoints: "{endpoints}"
 spec:
   inferenceEngine: vLLM
-  workloadSelector: {{}}
+  workloadSelector:
+    matchLabels: {{app: {name}}}
   workloadPort:
     port: 8000
 """
@@ -50,6 +52,13 @@ spec:
 
 def documents(*texts: str) -> str:
     return "---\n".join(texts)
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file in one step, so that nobody sees half of it."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text)
+    fresh.rename(path)
 
 
 class Observed:

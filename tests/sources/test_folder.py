@@ -29,12 +29,9 @@ class Watched:
         self.folder = Folder(root)
 
     def write(self, name: str, text: str) -> None:
-        """Replace a file whole, so that it is another one whatever the clock's resolution."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.new")
-        fresh.write_text(text)
-        fresh.rename(path)
+        manifest.put(path, text)
 
     def look(self) -> Observation:
         observation = self.folder.look()
