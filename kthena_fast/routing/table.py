@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from kthena_fast.resources.model_route import ModelRoute, TargetModel
@@ -65,6 +65,10 @@ class _Compiled(NamedTuple):
     """A route's rules under each of its names."""
 
     route: ModelRoute
+    age: tuple[bool, float, str, str]
+    """Sorts by rule 1."""
+    created: int
+    """Unix time; 0: not known."""
     base: tuple[Candidate, ...]
     adapters: Mapping[str, tuple[Candidate, ...]]
 
@@ -96,7 +100,7 @@ def compile_table(routes: Mapping[str, ModelRoute], previous: Table = EMPTY) -> 
     }
     base: dict[str, list[_Compiled]] = {}
     adapters: dict[str, list[_Compiled]] = {}
-    for entry in sorted(compiled.values(), key=lambda entry: _age(entry.route)):
+    for entry in sorted(compiled.values(), key=lambda entry: entry.age):
         spec = entry.route.spec
         if spec.parent_refs:
             continue
@@ -108,26 +112,20 @@ def compile_table(routes: Mapping[str, ModelRoute], previous: Table = EMPTY) -> 
         name: Candidates(
             tuple(candidate for entry in base.get(name, ()) for candidate in entry.base),
             tuple(candidate for entry in adapters.get(name, ()) for candidate in entry.adapters[name]),
-            min(_created(entry.route) for entry in (*base.get(name, ()), *adapters.get(name, ()))),
+            min(
+                (entry.created for entry in (*base.get(name, ()), *adapters.get(name, ())) if entry.created),
+                default=0,
+            ),
         )
         for name in base | adapters
     }
     return Table(by_name, compiled)
 
 
-def _created(route: ModelRoute) -> int:
-    created = route.metadata.creation_timestamp
-    return int(created.timestamp()) if created is not None else 0
-
-
-def _age(route: ModelRoute) -> tuple[bool, float, str, str]:
-    created = route.metadata.creation_timestamp
-    seconds = created.timestamp() if created is not None else 0.0
-    return created is None, seconds, route.metadata.namespace, route.metadata.name
-
-
 def _compile(route: ModelRoute) -> _Compiled:
     namespace = route.metadata.namespace
+    created = route.metadata.creation_timestamp
+    seconds = created.timestamp() if created is not None else 0.0
     compiled = [
         (
             index,
@@ -148,13 +146,11 @@ def _compile(route: ModelRoute) -> _Compiled:
     # A request cannot ask for a model without a name, so an empty one (the CRD lets it pass) leads nowhere.
     return _Compiled(
         route,
+        (created is None, seconds, namespace, route.metadata.name),
+        int(seconds),
         under(route.spec.model_name, lora=False) if route.spec.model_name else (),
-        {name: under(name, lora=True) for name in _each_once(route.spec.lora_adapters) if name},
+        {name: under(name, lora=True) for name in dict.fromkeys(route.spec.lora_adapters) if name},
     )
-
-
-def _each_once(names: Iterable[str]) -> Iterable[str]:
-    return dict.fromkeys(names)
 
 
 def _target(namespace: str, target: TargetModel) -> Target:

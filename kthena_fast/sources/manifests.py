@@ -2,7 +2,8 @@
 
 1. What was good stays in service while its file, its document or its object is malformed, and goes when it is removed.
    A document that cannot be read, or does not say what it is, does not say which objects it held either, so until
-   that is mended nothing that came from its file goes.
+   that is mended nothing that came from its file goes. Nor does it while the file is empty: `helm template > FILE`
+   empties it long before it writes.
 2. An object that two files define is taken from the one whose path sorts first; the other is reported.
 3. A document that did not change is not parsed again, so its objects stay the same Python objects.
 4. Every change looks at the whole folder: what a watcher says is a reason to look, never the truth. Links into other
@@ -141,6 +142,8 @@ def _read(path: Path, before: _File | None) -> _File | None:
         return _File((), _Content((), Reason("", f"cannot be read: {error.strerror}")))
     except Malformed as fault:
         return _File((), _Content((), Reason("", fault.message, fault.line)))
+    if not text and before is not None and before.said != _Content(()):
+        return _File(signature, _Content((), Reason("", "is empty: it is being written, or is to be removed")))
     known = {document: said for _, document, said in before.said.documents} if before is not None else {}
     documents = (
         (offset, document, known.get(document) or _parse(document)) for offset, document in yaml_documents.split(text)

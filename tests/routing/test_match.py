@@ -48,7 +48,6 @@ def test_the_oldest_route_goes_first() -> None:
         UP,
     )
     assert taken(snapshot) == ("b", 0)
-    assert snapshot.created("m") == 1767225600
 
 
 def test_routes_of_one_age_go_by_namespace_and_name() -> None:
@@ -63,6 +62,17 @@ def test_a_route_that_no_api_server_stored_is_younger_than_all_that_were() -> No
         given.route("a", to("up")), given.route("b", to("up"), created="2026-01-01T00:00:00Z"), UP
     )
     assert taken(snapshot) == ("b", 0)
+
+
+def test_a_name_is_as_old_as_the_oldest_route_whose_age_is_known() -> None:
+    snapshot = given.snapshot(
+        given.route("a", to("up")),
+        given.route("b", to("up"), created="2026-01-02T00:00:00Z"),
+        given.route("c", to("up"), model="l", adapters=["m", "n"], created="2026-01-01T00:00:00Z"),
+        given.route("d", to("up"), model="new"),
+    )
+    created = {model: snapshot.created(model) for model in (*snapshot.models(), "unknown")}
+    assert created == {"l": 1767225600, "m": 1767225600, "n": 1767225600, "new": 0, "unknown": 0}
 
 
 def test_a_base_route_goes_before_an_older_route_that_has_the_name_as_an_adapter() -> None:

@@ -218,6 +218,29 @@ def test_a_file_that_is_no_text_leaves_what_was_read_from_it(watched: Watched, c
     assert only(observation).reasons[0].message == "is not UTF-8"
 
 
+def test_a_file_that_is_emptied_leaves_what_was_read_from_it_until_it_is_written(watched: Watched) -> None:
+    """A shell empties the file when a command starts, and the command writes it when it is done."""
+    watched.write("a.yaml", route())
+    watched.look()
+    watched.write("a.yaml", "")
+    observation = watched.look()
+    assert model_of(observation) == "m"
+    assert only(observation).kept
+    watched.write("a.yaml", "")
+    assert watched.folder.look() is None
+    watched.write("a.yaml", "# all gone\n")
+    observation = watched.look()
+    assert observation.objects.routes == {}
+    assert observation.rejected == ()
+
+
+def test_a_file_that_always_was_empty_is_nothing_to_report(watched: Watched) -> None:
+    watched.write("a.yaml", "")
+    assert watched.look().rejected == ()
+    watched.write("a.yaml", "")
+    assert watched.folder.look() is None
+
+
 def test_a_file_that_is_too_large_leaves_what_was_read_from_it(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
