@@ -350,6 +350,7 @@ class Relay:
         scanner = self._scanner
         if self._streams and scanner is not None and not scanner.done:
             event = broken.event(error, mid_event=scanner.mid_event)
+            self._size += len(event)
             self._downstream.write(b"%x\r\n%b\r\n" % (len(event), event) if self._framed else event)
         self._settle(Outcome.CUT)
         self._downstream.abort()

@@ -148,6 +148,7 @@ class Forwarder:
                 deadline = None if server.timeout is None else self._deadlines.add(server.timeout, relay.on_timeout)
                 try:
                     connection.send(head, request.body, relay)
+                    exchange.sent = True
                     outcome = await relay.outcome
                 finally:
                     if deadline is not None:
@@ -156,6 +157,7 @@ class Forwarder:
                     self._pool.give_back(pod, connection)
                 if outcome is not Outcome.STALE:
                     return outcome, relay.detail
+                exchange.sent = False
                 connection = None
         finally:
             pod.in_flight -= 1

@@ -55,7 +55,12 @@ class Pool:
         self._is_closed = False
 
     def __repr__(self) -> str:
-        return f"<Pool pods={len(self._kept)} idle={sum(len(kept.idle) for kept in self._kept)}>"
+        return f"<Pool pods={len(self._kept)} idle={self.idle}>"
+
+    @property
+    def idle(self) -> int:
+        """Connections that wait for work."""
+        return sum(len(kept.idle) for kept in self._kept)
 
     def take(self, pod: Pod) -> Connection | None:
         """A connection that waits for work, or None: then `connect`."""
@@ -88,7 +93,7 @@ class Pool:
                     pod.host,
                     pod.port,
                     ssl=tls,
-                    server_hostname=pod.host if tls is not None else None,
+                    server_hostname=pod.server_name if tls is not None else None,
                 )
         except UnicodeError as problem:
             raise OSError(f"{pod.host!r} is not a host name") from problem

@@ -228,6 +228,28 @@ async def test_usage_is_taken_out_at_every_cut_and_leaves_no_stray_byte(attempt:
             assert heard.exchange.bytes_out == len(heard.client.body)
 
 
+async def test_usage_is_taken_out_for_a_client_that_knows_no_chunks(attempt: Begin) -> None:
+    for pieces in cuts(STREAM + chunked(EVENT, USAGE, DONE)):
+        heard = attempt(strip_usage=True, client=Client(accepts_chunked=False)).hear(*pieces)
+        assert repr(heard) == f"DONE <200 CLOSE {EVENT + DONE!r} finished> reusable=True"
+
+
+async def test_usage_is_taken_out_of_a_stream_that_ends_with_its_connection(attempt: Begin) -> None:
+    for pieces in cuts(UNTIL_CLOSE + EVENT + USAGE):
+        heard = attempt(strip_usage=True).hear(*pieces)
+        heard.relay.on_eof()
+        assert repr(heard) == f"DONE <200 CHUNKED {EVENT!r} finished> reusable=False"
+        assert heard.exchange.output_tokens == 2
+
+
+async def test_an_event_that_is_still_held_at_the_end_is_passed_on(attempt: Begin) -> None:
+    unfinished = b'data: {"object":"ping"}'
+    for pieces in cuts(STREAM + chunked(EVENT, unfinished)):
+        heard = attempt(strip_usage=True).hear(*pieces)
+        assert repr(heard) == f"DONE <200 CHUNKED {EVENT + unfinished!r} finished> reusable=True"
+        assert heard.exchange.bytes_out == len(EVENT + unfinished)
+
+
 async def test_usage_that_the_client_asked_for_stays(attempt: Begin) -> None:
     pieces = [chunked(EVENT)[:-5], chunked(USAGE)[:-5], chunked(DONE)]
     heard = attempt().hear(STREAM, *pieces)
@@ -315,6 +337,7 @@ async def test_a_stream_cut_at_any_byte_ends_with_an_error_event_and_no_last_chu
         assert b"[DONE]" not in heard.client.body
         assert heard.exchange.error is not None
         assert heard.exchange.error.message == error["message"]
+        assert heard.exchange.bytes_out == len(heard.client.body)
         assert not heard.relay.is_reusable
 
 
