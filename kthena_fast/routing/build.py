@@ -114,7 +114,8 @@ def _from_objects(server: ModelServer, ready: _ReadyPods) -> Iterator[Pod]:
     tls = port.protocol == "https"
     endpoints = server.endpoints
     for host, number in endpoints:
-        yield _pod(server, f"{host}:{number}", "", host, number, tls=tls)
+        name = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+        yield _pod(server, name, "", host, number, tls=tls)
     if not endpoints:
         for pod in ready.of(server):
             yield _pod(server, pod.metadata.name, pod.metadata.uid, pod.ips[0], port.port, tls=tls)
@@ -132,8 +133,8 @@ def _pod(
     server_name: str = "",
 ) -> Pod:
     scheme = "https" if tls else "http"
-    # No part can hold a space, so two different pods never share a key.
-    key = f"{server.metadata.key} {name} {uid} {scheme} {server_name} {host} {port} {prefix.decode('latin-1')}"
+    # Only a uid could hold a space, so two different pods never share a key.
+    key = f"{server.metadata.key} {name} {uid!r} {scheme} {server_name} {host} {port} {prefix.decode('latin-1')}"
     return Pod(key, server.metadata.namespace, name, host, port, tls=tls, prefix=prefix, server_name=server_name)
 
 

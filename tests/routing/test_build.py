@@ -80,10 +80,10 @@ def test_a_pod_is_reached_at_its_first_address_and_the_servers_port() -> None:
 def test_endpoints_take_the_place_of_pods() -> None:
     server = given.server("s", "127.0.0.1:1, engine.local:2,[::1]:3")
     snapshot = given.snapshot(server, given.pod("p", app="s"))
-    assert [(pod.host, pod.port) for pod in snapshot.servers["default/s"].pods] == [
-        ("127.0.0.1", 1),
-        ("::1", 3),
-        ("engine.local", 2),
+    assert [(pod.name, pod.host, pod.port) for pod in snapshot.servers["default/s"].pods] == [
+        ("127.0.0.1:1", "127.0.0.1", 1),
+        ("[::1]:3", "::1", 3),
+        ("engine.local:2", "engine.local", 2),
     ]
 
 
