@@ -1,7 +1,7 @@
 """The gateway, put together: here, and only here, the rooms are introduced to each other.
 
 `start` opens the ports before anything is read, so that `/healthz` answers from the first moment; `drain` lets what was
-accepted finish; `stop` ends what is left. Each may be called once, in this order; `stop` also after a failed `start`.
+accepted finish; `stop` ends what is left. Each may be called once, in this order; a failed `start` cleans up after itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import contextlib
 import gc
 import logging
 import random
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,11 @@ from aiohttp import web
 
 from kthena_fast import __version__, scheduling
 from kthena_fast.core import _choice
-from kthena_fast.gateway import admin, debug, inference, listening, pages, router_config, tls
+from kthena_fast.gateway import admin, debug, inference, listening, pages, router_config, runtime, tls, watched
 from kthena_fast.gateway.journey import Journey
 from kthena_fast.gateway.observing import Observer
 from kthena_fast.gateway.state import State
+from kthena_fast.settings import Settings, allowed
 from kthena_fast.telemetry.access_log import AccessLog
 from kthena_fast.telemetry.lag import LoopLag
 from kthena_fast.telemetry.registry import Registry
@@ -36,7 +38,6 @@ from kthena_fast.wire import paths
 if TYPE_CHECKING:
     import ssl
 
-    from kthena_fast.settings import Settings
     from kthena_fast.sources import Source
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,10 @@ log = logging.getLogger(__name__)
 PICKER = "least-requests"
 
 ABORT_PATIENCE = 5.0
-"""Seconds that requests have to end once they were aborted."""
+"""Seconds that requests have to end once they were aborted, and their clients to take what was answered."""
+
+TLS_GOODBYE = 5.0
+"""Seconds that a client has to answer the end of its TLS session; then its connection is closed without."""
 
 
 class CannotStart(Exception):
@@ -89,9 +93,18 @@ class Gateway:
         log.info("kthena-fast %s starts (%s core)", __version__, _choice.loaded_core())
         try:
             await self._open()
-        except (listening.CannotListen, tls.BadCertificate, router_config.BadRouterConfig, OSError) as problem:
+        except (listening.CannotListen, tls.BadCertificate, router_config.BadRouterConfig) as problem:
             await self.stop()
             raise CannotStart(str(problem)) from problem
+        except BaseException:
+            await self.stop()
+            raise
+        log.info(
+            "serving on %s, metrics on port %d, debug on localhost port %d",
+            listening.show(self.options.host, self.port),
+            self.metrics_port,
+            self.debug_port,
+        )
         gc.collect()
         gc.freeze()
 
@@ -99,16 +112,11 @@ class Gateway:
         settings, options, state = self.settings, self.options, self.state
         loop = asyncio.get_running_loop()
         if options.router_config is not None:
-            for field, reason in router_config.read(options.router_config).announcements():
-                log.warning("%s: %s: %s", options.router_config, field, reason)
+            self._follow_file("router-config", router_config.Followed(options.router_config).look)
         context = self._certificate()
         engine_context = tls.engine_context(settings.upstream_ca_file)
 
-        self._access_log = access_log = AccessLog(
-            enabled=settings.access_log_enabled,
-            form=settings.access_log_format,
-            output=settings.access_log_output,
-        )
+        self._access_log = access_log = _open_access_log(settings)
         access_log.report_to(self.registry)
         self._closing.callback(access_log.close)
         self.registry.declare_build(__version__, _choice.loaded_core())
@@ -117,7 +125,9 @@ class Gateway:
         self._closing.callback(deadlines.close)
         pool = Pool(loop, connect_timeout=settings.connect_timeout, tls=engine_context)
         self._closing.callback(pool.close)
-        observer = Observer(state, self.registry, request_metrics, pool)
+        observer = Observer(
+            state, self.registry, request_metrics, pool, verifies_engines=bool(settings.upstream_ca_file)
+        )
         forwarder = Forwarder(loop, pool, deadlines, scheduling.PICKERS[PICKER]())
         journey = Journey(state, forwarder, request_metrics, access_log, loop.time, random.random)
 
@@ -126,14 +136,24 @@ class Gateway:
         if options.metrics_on_inference_port:
             public["/metrics"] = pages.metrics(self.registry)
         self._way = inference.InferenceWay(settings, state, journey, deadlines, public)
-        opened = listening.open_socket(options.host, options.port)
+        opened = listening.open_socket("--port", options.host, options.port)
         self.port = listening.port_of(opened)
-        self._listener = await loop.create_server(self._way.server, sock=opened, ssl=context)
-        self._closing.callback(self._listener.close)
-        self.metrics_port = await self._serve(
-            admin.metrics_application(self.registry, health), options.host, options.metrics_port
+        self._listener = await loop.create_server(
+            self._way.server,
+            sock=opened,
+            ssl=context,
+            ssl_handshake_timeout=settings.header_timeout if context else None,
+            ssl_shutdown_timeout=TLS_GOODBYE if context else None,
         )
-        self.debug_port = await self._serve(debug.application(state), "localhost", options.debug_port)
+        self._closing.callback(self._listener.close)
+        opened = listening.open_socket("--metrics-port", options.host, options.metrics_port)
+        self.metrics_port = listening.port_of(opened)
+        await self._serve(admin.metrics_application(self.registry, health), opened)
+        opened = listening.open_socket("--debug-port", "localhost", options.debug_port)
+        self.debug_port = listening.port_of(opened)
+        pages_of_debug = debug.application(state)
+        pages_of_debug.router.add_get(runtime.PATH, runtime.page(state, self._way, pool, deadlines))
+        await self._serve(pages_of_debug, opened)
 
         lag = LoopLag(loop, self.registry)
         lag.start()
@@ -144,26 +164,28 @@ class Gateway:
         certificate, key = self.options.tls_cert, self.options.tls_key
         if certificate is None or key is None:
             return None
-        context = tls.server_context(certificate, key)
-        self._tasks.append(asyncio.create_task(tls.Reloader(context, certificate, key).run(), name="certificate"))
-        return context
+        pair = tls.Certificate(certificate, key)
+        self._follow_file("certificate", pair.look)
+        return pair.context
 
-    async def _serve(self, application: web.Application, host: str, port: int) -> int:
-        """Serve one of the plain applications; returns its port."""
-        runner = web.AppRunner(application, access_log=None, handle_signals=False)
+    def _follow_file(self, name: str, look: Callable[[], object]) -> None:
+        self._tasks.append(asyncio.create_task(watched.keep_looking(look), name=name))
+
+    async def _serve(self, application: web.Application, opened: socket.socket) -> None:
+        """Serve one of the plain applications."""
+        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         self._closing.push_async_callback(runner.cleanup)
-        opened = listening.open_socket(host, port)
-        await web.SockSite(runner, opened, shutdown_timeout=1.0).start()
-        return listening.port_of(opened)
+        await web.SockSite(runner, opened).start()
 
     async def _follow(self, observer: Observer) -> None:
         """Put what the source reads into service for as long as the process lives."""
         try:
             await self._source.run(observer.observe)
-        except Exception:
-            # What was good stays in service; readiness and log say that nothing new will come.
+        except Exception as problem:
             log.exception("the source of objects failed; what it read before stays in service")
+            if not self.state.synced:
+                self.state.detail = f"the source of objects failed: {problem!r}"
 
     def reopen_logs(self) -> None:
         """SIGHUP: the access log's file was moved away."""
@@ -178,17 +200,27 @@ class Gateway:
             await asyncio.sleep(settings.drain_delay)
         if self._listener is not None:
             self._listener.close()
-        if self._way is not None:
-            self._way.close_idle()
+        if self._way is None:
+            return
+        self._way.close()
         try:
             async with asyncio.timeout(settings.drain_timeout):
-                await state.idle()
+                await self._ended(self._way)
         except TimeoutError:
-            log.warning("%d requests are left at the end of DRAIN_TIMEOUT: they are ended", len(state.serving))
+            log.warning(
+                "%d requests on %d connections are left at the end of DRAIN_TIMEOUT: they are ended",
+                len(state.serving),
+                self._way.open_connections,
+            )
             state.abort_all()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ABORT_PATIENCE):
-                    await state.idle()
+                    await self._ended(self._way)
+
+    async def _ended(self, way: inference.InferenceWay) -> None:
+        """Return when every accepted request is settled and its client has what was answered."""
+        await self.state.idle()
+        await way.emptied()
 
     async def stop(self) -> None:
         """End everything that is left, and flush the logs."""
@@ -199,6 +231,20 @@ class Gateway:
         if self._way is not None:
             await self._way.server.shutdown(timeout=0.1)
         await self._closing.aclose()
+
+
+def _open_access_log(settings: Settings) -> AccessLog:
+    try:
+        return AccessLog(
+            enabled=settings.access_log_enabled,
+            form=settings.access_log_format,
+            output=settings.access_log_output,
+        )
+    except OSError as problem:
+        raise CannotStart(
+            f"ACCESS_LOG_OUTPUT={settings.access_log_output!r} cannot be opened: {problem.strerror}; "
+            f"{allowed('access_log_output')} is allowed"
+        ) from problem
 
 
 @contextlib.asynccontextmanager

@@ -69,7 +69,8 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if len(self._way.server.connections) > self._way.settings.max_connections:
+        self._way.connection_made()
+        if self._way.is_closing or self._way.open_connections > self._way.settings.max_connections:
             self.force_close()
             return
         assert hasattr(transport, "set_write_buffer_limits")
@@ -103,6 +104,7 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._forget_head()
+        self._way.connection_lost()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -157,6 +159,9 @@ class InferenceWay:
         self._journey = journey
         self._pages = pages
         self._budget = bodies.Budget(settings.max_buffered_bytes)
+        self.open_connections = 0
+        self.is_closing = False
+        self._emptied = asyncio.Event()
         self.server = Server(
             self,
             keepalive_timeout=settings.keepalive_timeout,
@@ -167,11 +172,26 @@ class InferenceWay:
             access_log=None,
         )
 
-    def close_idle(self) -> None:
-        """Close the connections on which no request is being served."""
+    def close(self) -> None:
+        """Close the connections on which no request is being served, and each of the others when its answer ends."""
+        self.is_closing = True
         for connection in self.server.connections:
             if isinstance(connection, Connection) and not connection.is_serving:
                 connection.force_close()
+
+    async def emptied(self) -> None:
+        """Return when no connection is left; what was answered has then been taken, or its client is gone."""
+        while self.open_connections:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    def connection_made(self) -> None:
+        self.open_connections += 1
+
+    def connection_lost(self) -> None:
+        self.open_connections -= 1
+        if not self.open_connections:
+            self._emptied.set()
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request: aiohttp's handler."""
@@ -203,7 +223,7 @@ class InferenceWay:
         finally:
             answer.attach(None)
             connection.end_request()
-        return _Written(keep_alive=answer.keep_alive and answer.complete)
+        return _Written(keep_alive=answer.keep_alive and answer.complete and not self.is_closing)
 
     def unparsable(self, status: int, exc: BaseException | None, message: str | None) -> errors.GatewayError:
         if isinstance(exc, LineTooLong) or (message and "headers" in message.lower() and "many" in message.lower()):

@@ -18,15 +18,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+UNVERIFIED = "engines speak TLS and UPSTREAM_CA_FILE is not set: their certificates are not verified"
+
 
 class Observer:
     """Takes a source's observations, one at a time, on the loop."""
 
-    def __init__(self, state: State, registry: Registry, request_metrics: RequestMetrics, pool: Pool) -> None:
+    def __init__(
+        self,
+        state: State,
+        registry: Registry,
+        request_metrics: RequestMetrics,
+        pool: Pool,
+        *,
+        verifies_engines: bool,
+    ) -> None:
         self._state = state
         self._registry = registry
         self._request_metrics = request_metrics
         self._pool = pool
+        self._verifies_engines = verifies_engines
         self._said: frozenset[str] = frozenset()
 
     def observe(self, observation: Observation) -> None:
@@ -37,7 +48,10 @@ class Observer:
         self._pool.retain(snapshot.pods.values())
         self._request_metrics.retain(snapshot.models(), snapshot.objects.routes, snapshot.objects.servers)
         self._measure(observation)
-        self._announce([str(entry) for entry in (*snapshot.rejected, *snapshot.unsupported)])
+        announced = [str(entry) for entry in (*snapshot.rejected, *snapshot.unsupported)]
+        if not self._verifies_engines and any(pod.tls for pod in snapshot.pods.values()):
+            announced.append(UNVERIFIED)
+        self._announce(announced)
         log.debug("in service: %r", snapshot)
 
     def _measure(self, observation: Observation) -> None:

@@ -56,9 +56,10 @@ async def live(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number.name)
     gateway = app.Gateway(options, settings, source)
+    # Before the start: a signal that is not handled ends the process.
+    loop.add_signal_handler(signal.SIGHUP, gateway.reopen_logs)
+    await gateway.start()
     try:
-        await gateway.start()
-        loop.add_signal_handler(signal.SIGHUP, gateway.reopen_logs)
         if on_start is not None:
             on_start(gateway)
         await stop.wait()

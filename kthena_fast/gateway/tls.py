@@ -1,24 +1,54 @@
-"""The inference port's certificate: TLS 1.2 or later, ALPN `http/1.1`, reloaded when its files change.
+"""TLS on both sides: the inference port's certificate, which follows its files, and how engines are verified.
 
-The files are looked at by content, every `LOOK_EVERY` seconds, so that Kubernetes' `..data` swap, a copy over the file
-and a rename over it are all the same to us. A pair that does not load leaves the one in service.
+TLS 1.2 or later and ALPN `http/1.1` everywhere. A pair of files that does not load leaves the one in service.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
 from pathlib import Path
 
-log = logging.getLogger(__name__)
+from kthena_fast.gateway.watched import Watched
 
-LOOK_EVERY = 2.0
-"""Seconds between looks at the certificate's files."""
+log = logging.getLogger(__name__)
 
 
 class BadCertificate(Exception):
-    """A certificate and key that cannot be loaded; the text names the files and the reason."""
+    """A file that cannot be loaded; the text names the files and the reason."""
+
+
+class Certificate:
+    """A listening port's certificate and key; BadCertificate where the pair does not load.
+
+    A connection that is open keeps the certificate it began with.
+    """
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._certificate = certificate
+        self._key = key
+        # Before the pair is loaded: what changes in between is seen at the next look.
+        self._files = Watched(certificate, key)
+        self._current = self.context = server_context(certificate, key)
+        # Each handshake takes a whole context. Loading a new pair into the one in service would, should the pair not
+        # match, leave it with half of each.
+        self.context.sni_callback = self._on_hello
+        """For the listener."""
+
+    def _on_hello(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: ssl.SSLContext) -> None:
+        connection.context = self._current
+
+    def look(self) -> bool:
+        """Load the pair if it changed; whether a new one is in service."""
+        if not self._files.changed():
+            return False
+        try:
+            self._current = server_context(self._certificate, self._key)
+        except BadCertificate as problem:
+            log.warning("%s; the one in service stays", problem)
+            return False
+        log.info("the certificate %s was reloaded", self._certificate)
+        return True
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -26,55 +56,19 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    _load(context, certificate, key)
-    return context
-
-
-def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     try:
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except (OSError, ssl.SSLError) as problem:
-        raise BadCertificate(f"the certificate {certificate} and key {key} do not load: {problem}") from problem
-
-
-class Reloader:
-    """Keeps a context's certificate as its files are. A connection that is open keeps the one it began with."""
-
-    def __init__(self, context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-        self._context = context
-        self._certificate = certificate
-        self._key = key
-        self._seen = self._contents()
-
-    def _contents(self) -> tuple[bytes, bytes] | None:
-        try:
-            return self._certificate.read_bytes(), self._key.read_bytes()
-        except OSError:
-            return None
-
-    def look(self) -> bool:
-        """Load the pair if it changed; whether a new one is in service."""
-        contents = self._contents()
-        if contents is None or contents == self._seen:
-            return False
-        try:
-            # Tried on a context of its own first: a pair that does not match would leave the one in service torn.
-            server_context(self._certificate, self._key)
-            _load(self._context, self._certificate, self._key)
-        except BadCertificate as problem:
-            if self._seen != contents:
-                log.warning("%s; the one in service stays", problem)
-            self._seen = contents
-            return False
-        self._seen = contents
-        log.info("the certificate %s was reloaded", self._certificate)
-        return True
-
-    async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            self.look()
+        for path in (certificate, key):
+            # The ssl module does not say which of the two is missing.
+            path.read_bytes()
+        # Without a password an encrypted key would be asked for on the terminal.
+        context.load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as problem:
+        reason = " ".join(str(problem).split())
+        raise BadCertificate(
+            f"--tls-cert {certificate} and --tls-key {key} do not load: {reason}; "
+            "a PEM certificate chain and its unencrypted PEM key are allowed"
+        ) from problem
+    return context
 
 
 def engine_context(ca_file: str) -> ssl.SSLContext:
@@ -82,7 +76,8 @@ def engine_context(ca_file: str) -> ssl.SSLContext:
 
     BadCertificate where the file does not load.
     """
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    # Not the default context: that trusts the public authorities too, and UPSTREAM_CA_FILE says who is to be trusted.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if not ca_file:
@@ -91,6 +86,8 @@ def engine_context(ca_file: str) -> ssl.SSLContext:
         return context
     try:
         context.load_verify_locations(ca_file)
-    except (OSError, ssl.SSLError) as problem:
-        raise BadCertificate(f"UPSTREAM_CA_FILE={ca_file!r} does not load: {problem}") from problem
+    except OSError as problem:
+        raise BadCertificate(
+            f"UPSTREAM_CA_FILE={ca_file!r} does not load: {problem}; a file of PEM certificates is allowed"
+        ) from problem
     return context
