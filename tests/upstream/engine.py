@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from kthena_fast.routing.snapshot import Pod
 
@@ -84,6 +85,12 @@ class Engine:
         self.visits += 1
         self._all.append(visit)
         self._arrivals.put_nowait(visit)
+
+
+class StartEngine(Protocol):
+    """The `engines` fixture: starts one that lives as long as the test."""
+
+    async def __call__(self, name: str, *, host: str = ..., prefix: bytes = ...) -> Engine: ...
 
 
 @asynccontextmanager
