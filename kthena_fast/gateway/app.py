@@ -1,7 +1,7 @@
 """The gateway, put together: here, and only here, the rooms are introduced to each other.
 
 `start` opens the ports before anything is read, so that `/healthz` answers from the first moment; `drain` lets what was
-accepted finish; `stop` ends what is left. Each may be called once, in this order; a failed `start` cleans up after itself.
+accepted finish; `stop` ends what is left. Each may be called once, in this order; a failed `start` cleans up.
 """
 
 from __future__ import annotations
