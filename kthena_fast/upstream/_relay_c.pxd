@@ -28,7 +28,7 @@ cdef class Relay:
     cdef str _feed(self, bytes data)
     cdef _pass(self, bytes data)
 
-    @cython.locals(complete=bint, held=bytes, pieces=list, out=bytes, chunk=bytes)
+    @cython.locals(complete=bint, held=bytes, pieces=list, out=bytes)
     cdef bytes _to_client(self, bytes data)
 
     @cython.locals(count="long long")

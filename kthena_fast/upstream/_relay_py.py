@@ -317,10 +317,9 @@ class Relay:
             return LAST_CHUNK if complete and self._framed else b""
         out = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._pieces = []
-        if self._framed and (out or complete):
-            chunk = b"%x\r\n%b\r\n" % (len(out), out) if out else b""
-            return chunk + LAST_CHUNK if complete else chunk
-        return out
+        if not self._framed:
+            return out
+        return b"%x\r\n%b\r\n%b" % (len(out), out, LAST_CHUNK if complete else b"")
 
     def _report(self, tally: Tally) -> None:
         scanner = self._scanner
