@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from kthena_fast.upstream import forward
 from kthena_fast.upstream.deadlines import Deadlines
 from kthena_fast.upstream.pool import Pool
 from tests.upstream.client import Client, an_exchange
+from tests.upstream.clock import Clock
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -38,7 +39,9 @@ class Gateway:
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.pool = Pool(loop, connect_timeout=5.0)
-        self.deadlines = Deadlines(loop)
+        self.clock = Clock()
+        """Moves the deadlines, and nothing else."""
+        self.deadlines = Deadlines(cast("asyncio.AbstractEventLoop", self.clock))
         self.gauge = Gauge()
         self.forwarder = forward.Forwarder(loop, self.pool, self.deadlines, LeastRequests())
         self.tasks: list[asyncio.Task[None]] = []
