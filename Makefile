@@ -57,7 +57,7 @@ $(BIN)/python:
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	$(PIP) install --group build
-	KTHENA_FAST_NO_EXTENSIONS=1 $(FLOCK) $(PIP) install --no-build-isolation --editable .
+	KTHENA_FAST_NO_EXTENSIONS=1 $(FLOCK) $(PIP) -q install --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.tools: pyproject.toml $(VENV)/.installed
