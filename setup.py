@@ -16,6 +16,7 @@ TWINS: tuple[str, ...] = (
     "core/heap_line",
     "core/ledger",
     "core/ledger_index",
+    "core/ledger_ring",
     "telemetry/table",
     "upstream/relay",
     "wire/peek",

@@ -2,30 +2,28 @@ cimport cython
 
 from kthena_fast.core._heap_line_c cimport Line, Seats
 from kthena_fast.core._ledger_c cimport Ledger
+from kthena_fast.core._ledger_ring_c cimport Ring
 
-cdef int GONE
+cdef int NEW
 cdef int WAITING
 cdef int CALLED
+cdef int GONE
 
 
-@cython.final
-@cython.freelist(64)
 cdef class Ticket:
     cdef readonly Heap heap
-    cdef public object request
     cdef readonly long long row
     cdef readonly unsigned long long order
+    cdef readonly long long units
     cdef readonly long long charged
     cdef unsigned int seat
     cdef int state
     cdef Ticket before
     cdef Ticket after
 
-    @cython.locals(owed="long long")
-    cpdef charge(self, object units, object now)
-    @cython.locals(owed="long long")
-    cpdef settle(self, object units, object now)
-    cpdef leave(self)
+    @cython.locals(owed="long long", ledger=Ledger)
+    cdef int _settle(self, object units, object now) except -1
+    cdef void _leave(self) except *
 
 
 @cython.final
@@ -40,9 +38,10 @@ cdef class Heap:
     cdef list _peers
     cdef long long waiting
 
-    @cython.locals(number="long long", row="long long", seats=Seats, seat="unsigned int", ticket=Ticket, last=Ticket)
-    cpdef Ticket enter(self, object user, object request, object now, object standing=*)
-    @cython.locals(queue=Line, ticket=Ticket)
+    @cython.locals(ledger=Ledger, owed="long long", number="long long", row="long long", seats=Seats,
+                   seat="unsigned int", head=Ticket)
+    cpdef enter(self, Ticket ticket, object user, object units, object now, object standing=*)
+    @cython.locals(ledger=Ledger, queue=Line, ticket=Ticket)
     cpdef Ticket pop(self, object now)
     @cython.locals(queue=Line, ticket=Ticket)
     cpdef Ticket first(self)
@@ -54,12 +53,12 @@ cdef class Heap:
     cdef Line _line(self, unsigned int rank)
     @cython.locals(seats=Seats, seat="unsigned int", queue=Line)
     cdef unsigned int _seat(self, long long row) except? 0
-    @cython.locals(seats=Seats, seat="unsigned int", queue=Line)
-    cdef unsigned int _sit(self, long long row, Ticket ticket) except 0
-    @cython.locals(least=double, heap=Heap, other=Line)
+    @cython.locals(ring=Ring, seats=Seats, seat="unsigned int", queue=Line)
+    cdef unsigned int _sit(self, long long row, long long number, unsigned long long order) except 0
+    @cython.locals(least=double, heap=Heap, other=Line, words="unsigned long long[::1]")
     cdef int _lift_row(self, long long row, Line queue) except -1
-    @cython.locals(seats=Seats, seat="unsigned int", before=Ticket, after=Ticket, queue=Line)
-    cdef int detach(self, Ticket ticket) except -1
+    @cython.locals(seats=Seats, seat="unsigned int", head=Ticket, after=Ticket, queue=Line)
+    cdef void detach(self, Ticket ticket) except *
     @cython.locals(seats=Seats, row="long long", other="unsigned int", queue=Line)
     cdef int _rise(self, unsigned int seat) except -1
     @cython.locals(seats=Seats, seat="unsigned int", queue=Line, key=double, owner=Heap, order="unsigned long long")

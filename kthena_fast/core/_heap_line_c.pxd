@@ -9,7 +9,6 @@ cdef class Seats:
     cdef unsigned int[::1] after
     cdef list lines
     cdef list heads
-    cdef list tails
     cdef unsigned int free
     cdef long long count
     cdef long long windowed

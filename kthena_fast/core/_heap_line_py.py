@@ -17,7 +17,7 @@ from kthena_fast.core import _ledger_memory as memory
 class Seats:
     """Every seat of every heap over one ledger."""
 
-    __slots__ = ("after", "count", "free", "heads", "lines", "orders", "place", "row", "tails", "waiting", "windowed")
+    __slots__ = ("after", "count", "free", "heads", "lines", "orders", "place", "row", "waiting", "windowed")
 
     def __init__(self) -> None:
         self.row = memory.small(64, "I")
@@ -25,10 +25,9 @@ class Seats:
         self.waiting = memory.small(64, "I")
         # The next seat of the same user, or of the chain of free seats.
         self.after = memory.small(64, "I")
-        # The line of a seat, and the oldest and the newest request that wait there.
+        # The line of a seat, and the oldest request that waits there.
         self.lines: list[Any] = [None]
         self.heads: list[Any] = [None]
-        self.tails: list[Any] = [None]
         self.free = 0
         # Seats in use, and how many of them are ordered by what the window holds.
         self.count = 0
@@ -45,7 +44,6 @@ class Seats:
             seat = len(self.lines)
             self.lines.append(None)
             self.heads.append(None)
-            self.tails.append(None)
             if seat >= len(self.row):
                 self.row = memory.grown(self.row, 2 * seat, "I")
                 self.place = memory.grown(self.place, 2 * seat, "I")
@@ -60,7 +58,6 @@ class Seats:
     def give_back(self, seat: int) -> None:
         self.lines[seat] = None
         self.heads[seat] = None
-        self.tails[seat] = None
         self.after[seat] = self.free
         self.free = seat
         self.count -= 1

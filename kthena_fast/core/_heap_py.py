@@ -16,10 +16,11 @@ else:
 # What orders the users (see `Ledger.key`), and whether who comes back from idle is lifted.
 POLICIES: Final = {"window": (1, False), "vtc": (2, True), "lcf": (2, False), "fcfs": (0, False)}
 
-# Where a ticket is: waiting -> called -> gone, or waiting -> gone.
-GONE: Final = 0
+# Where a ticket is: new -> waiting -> called -> gone, or waiting -> gone; gone is as good as new.
+NEW: Final = 0
 WAITING: Final = 1
 CALLED: Final = 2
+GONE: Final = 3
 
 
 class QueueFull(Exception):
@@ -31,26 +32,35 @@ class QueueFull(Exception):
 
 
 class Ticket:
-    """One request: its place in the heap while it waits, its account in the ledger from its call to its end."""
+    """One request: its place in the heap while it waits, its account in the ledger from its call to its end.
 
-    __slots__ = ("after", "before", "charged", "heap", "order", "request", "row", "seat", "state")
+    Made to be the base of whatever waits, so that a request in the queue is one object and not two.
+    """
 
-    def __init__(self, heap: "Heap", request: object, row: int, order: int) -> None:
-        self.heap = heap
-        self.request = request
-        # Held until the ticket leaves, so nobody else gets this row.
-        self.row = row
-        # Arrivals over the whole ledger, counted from 1.
-        self.order = order
+    __slots__ = ("after", "before", "charged", "heap", "order", "row", "seat", "state", "units")
+
+    # Filled by `Heap.enter`: the row is held until the ticket leaves, so nobody else gets it; the order counts the
+    # arrivals of the whole ledger from 1; the oldest of a user has the newest before it, the newest nobody after it,
+    # and one that does not wait has neither, so no ring of references is left for the garbage collector.
+    heap: "Heap"
+    row: int
+    order: int
+    seat: int
+    before: Any
+    after: "Ticket | None"
+
+    def __init__(self) -> None:
+        self.state = NEW
+        self.units = 0
         self.charged = 0
-        self.seat = 0
-        self.state = WAITING
-        self.before: Ticket | None = None
-        self.after: Ticket | None = None
 
     @property
     def is_waiting(self) -> bool:
         return self.state == WAITING
+
+    @property
+    def is_called(self) -> bool:
+        return self.state == CALLED
 
     def charge(self, units: Any, now: Any) -> None:
         """Charge this request ``units`` more."""
@@ -58,35 +68,47 @@ class Ticket:
             raise RuntimeError("only a request that was called and has not left is charged")
         owed = self.heap.ledger.units(units)
         self.heap.ledger.at(now)
-        self.heap.ledger.add(self.row, owed)
+        self.heap.ledger.ring.add(self.row, owed)
         self.charged += owed
 
     def settle(self, units: Any, now: Any) -> None:
         """Make ``units`` what this request has been charged in all."""
-        if self.state != CALLED:
-            raise RuntimeError("only a request that was called and has not left is charged")
-        owed = self.heap.ledger.units(units)
-        self.heap.ledger.at(now)
-        if owed > self.charged:
-            self.heap.ledger.add(self.row, owed - self.charged)
-        elif owed < self.charged:
-            self.heap.ledger.subtract(self.row, self.charged - owed)
-        self.charged = owed
+        self._settle(units, now)
 
     def leave(self) -> None:
         """Leave the queue, or end after having been called; a second time does nothing."""
-        if self.state == GONE:
-            return
-        if self.state == WAITING:
-            self.heap.detach(self)
-        self.state = GONE
-        self.heap.ledger.unpin_row(self.row)
+        self._leave()
+
+    def finish(self, units: Any, now: Any) -> None:
+        """`settle`, then `leave`: how a request that was called ends."""
+        self._settle(units, now)
+        self._leave()
 
     def stand(self, standing: Any) -> None:
         """Give the user a new share and class; wherever he waits, he moves at once."""
-        if self.state == GONE:
-            raise RuntimeError("the request has left")
+        if self.state != WAITING and self.state != CALLED:
+            raise RuntimeError("the request is not here")
         self.heap.stand(self.row, self.heap.ledger.checked_standing(standing))
+
+    def _settle(self, units: Any, now: Any) -> None:
+        if self.state != CALLED:
+            raise RuntimeError("only a request that was called and has not left is charged")
+        ledger = self.heap.ledger
+        owed = ledger.units(units)
+        ledger.at(now)
+        if owed > self.charged:
+            ledger.ring.add(self.row, owed - self.charged)
+        elif owed < self.charged:
+            ledger.ring.subtract(self.row, self.charged - owed)
+        self.charged = owed
+
+    def _leave(self) -> None:
+        if self.state == WAITING:
+            self.heap.detach(self)
+        elif self.state != CALLED:
+            return
+        self.state = GONE
+        self.heap.ledger.unpin_row(self.row)
 
 
 class Heap:
@@ -120,46 +142,60 @@ class Heap:
         """Name the heaps whose users wait for the same permits: a lift looks at all of them."""
         self._peers = [self] + [heap for heap in heaps if heap is not self]
 
-    def enter(self, user: Any, request: object, now: Any, standing: Any = 0) -> Ticket:
-        """Let a request wait; ``standing`` is a number from `Ledger.standing`."""
-        self.ledger.at(now)
-        number = self.ledger.checked_standing(standing)
+    def enter(self, ticket: Ticket, user: Any, units: Any, now: Any, standing: Any = 0) -> None:
+        """Let a request wait, to be charged ``units`` when it is called; ``standing`` is from `Ledger.standing`."""
+        ledger = self.ledger
+        ledger.at(now)
+        owed = ledger.units(units)
+        number = ledger.checked_standing(standing)
+        if ticket.state == WAITING or ticket.state == CALLED:
+            raise RuntimeError("the request has not left")
         if self.waiting >= self._most:
             raise QueueFull("queue_full")
-        row = self.ledger.pin_row(self._model, user)
-        seats = self.ledger.seats
+        row = ledger.pin_row(self._model, user)
+        seats = ledger.ring.seats
         seat = self._seat(row)
         if seat != 0 and seats.waiting[seat] >= self._most_per_user:
-            self.ledger.unpin_row(row)
+            ledger.unpin_row(row)
             raise QueueFull("user_queue_full")
-        if self.ledger.standings[row] != number:
+        if ledger.ring.halves[8 * row + 7] & 0xFFFF != number:
             self.stand(row, number)
         seats.orders += 1
-        ticket = Ticket(self, request, row, seats.orders)
+        ticket.heap = self
+        ticket.row = row
+        ticket.order = seats.orders
+        ticket.units = owed
+        ticket.charged = 0
+        ticket.state = WAITING
+        ticket.after = None
         if seat == 0:
-            seat = self._sit(row, ticket)
+            seat = self._sit(row, number, ticket.order)
+            seats.heads[seat] = ticket
+            ticket.before = ticket
         else:
-            last: Ticket = seats.tails[seat]
-            last.after = ticket
-            ticket.before = last
-        seats.tails[seat] = ticket
+            head: Ticket = seats.heads[seat]
+            ticket.before = head.before
+            head.before.after = ticket
+            head.before = ticket
         ticket.seat = seat
         seats.waiting[seat] += 1
         self.waiting += 1
-        return ticket
 
     def pop(self, now: Any) -> Ticket | None:
-        """Call the best: the oldest request of the first user of the lowest class. None: nobody waits."""
-        self.ledger.at(now)
-        if self.ledger.unswept > 0:
+        """Call the best and charge him: the oldest request of the first user of the lowest class, if anybody waits."""
+        ledger = self.ledger
+        ledger.at(now)
+        if ledger.unswept > 0:
             # A piece of a turn for each call: a queue that is never idle cannot outrun the sweep.
-            self.ledger.sweep_block(256)
+            ledger.sweep_block(256)
         queue = self._first_line()
         if queue is None:
             return None
-        ticket: Ticket = self.ledger.seats.heads[queue.first()]
+        ticket: Ticket = ledger.ring.seats.heads[queue.first()]
         self.detach(ticket)
         ticket.state = CALLED
+        ticket.charged = ticket.units
+        ledger.ring.add(ticket.row, ticket.units)
         return ticket
 
     def first(self) -> Ticket | None:
@@ -167,7 +203,7 @@ class Heap:
         queue = self._first_line()
         if queue is None:
             return None
-        ticket: Ticket = self.ledger.seats.heads[queue.first()]
+        ticket: Ticket = self.ledger.ring.seats.heads[queue.first()]
         return ticket
 
     def ahead_of(self, other: "Heap") -> bool:
@@ -197,14 +233,14 @@ class Heap:
                 return queue
             if queue.rank < rank:
                 at += 1
-        queue = line.Line(self.ledger.seats, self, self._measure, rank)
+        queue = line.Line(self.ledger.ring.seats, self, self._measure, rank)
         self._lines.insert(at, queue)
         return queue
 
     def _seat(self, row: int) -> int:
         """Where the user of ``row`` waits here, or 0."""
-        seats = self.ledger.seats
-        seat = self.ledger.seat_of[row]
+        seats = self.ledger.ring.seats
+        seat = self.ledger.ring.halves[8 * row + 6]
         while seat != 0:
             queue: line.Line = seats.lines[seat]
             if queue.owner is self:
@@ -212,20 +248,20 @@ class Heap:
             seat = seats.after[seat]
         return seat
 
-    def _sit(self, row: int, ticket: Ticket) -> int:
-        seats = self.ledger.seats
-        queue = self._line(self.ledger.ranks[self.ledger.standings[row]])
+    def _sit(self, row: int, number: int, order: int) -> int:
+        ring = self.ledger.ring
+        seats = ring.seats
+        queue = self._line(ring.ranks[number])
         if self._lift:
             self._lift_row(row, queue)
         seat = seats.take(row)
-        seats.heads[seat] = ticket
-        seats.after[seat] = self.ledger.seat_of[row]
-        self.ledger.seat_of[row] = seat
+        seats.after[seat] = ring.halves[8 * row + 6]
+        ring.halves[8 * row + 6] = seat
         if self._measure == 1:
             seats.windowed += 1
             # What the user was charged before the last turn must not weigh on him now.
-            self.ledger.refresh(row)
-        queue.push(seat, self.ledger.key(row, self._measure), ticket.order)
+            ring.touch(row)
+        queue.push(seat, ring.key(row, self._measure), order)
         return seat
 
     def _lift_row(self, row: int, queue: "line.Line") -> None:
@@ -238,52 +274,59 @@ class Heap:
                     least = other.first_key()
         if least < 0.0 and queue.left_row >= 0:
             least = queue.left_key
-            if self.ledger.index.holds(queue.left_row, queue.left_low, queue.left_high):
-                # He may have been charged since he left.
-                least = self.ledger.key(queue.left_row, self._measure)
+            words = self.ledger.ring.words
+            if (
+                self.ledger.pins[queue.left_row] != 0
+                and words[4 * queue.left_row] == queue.left_low
+                and words[4 * queue.left_row + 1] == queue.left_high
+            ):
+                # The row is still his, and he may have been charged since he left.
+                least = self.ledger.ring.key(queue.left_row, self._measure)
         if least > 0.0:
-            self.ledger.lift(row, least)
-            if self.ledger.seat_of[row] != 0:
-                self.ledger.moved(row)
+            self.ledger.ring.lift(row, least)
+            if self.ledger.ring.seat_of(row) != 0:
+                self.ledger.ring.moved(row)
 
     def detach(self, ticket: Ticket) -> None:
         """Take a waiting ticket off its user's FIFO, and the user off his line with his last one."""
-        seats = self.ledger.seats
+        seats = self.ledger.ring.seats
         seat = ticket.seat
-        before = ticket.before
-        after = ticket.after
-        ticket.before = None
-        ticket.after = None
-        if before is not None:
-            before.after = after
-        else:
-            seats.heads[seat] = after
-        if after is not None:
-            after.before = before
-        else:
-            seats.tails[seat] = before
-        seats.waiting[seat] -= 1
         self.waiting -= 1
-        if seats.waiting[seat] == 0:
+        if seats.waiting[seat] == 1:
+            ticket.before = None
             self._rise(seat)
-        elif before is None and after is not None:
+            return
+        seats.waiting[seat] -= 1
+        head: Ticket = seats.heads[seat]
+        after = ticket.after
+        if ticket is head and after is not None:
+            after.before = ticket.before
+            seats.heads[seat] = after
             queue = seats.lines[seat]
             queue.move(seat, queue.key_of(seat), after.order)
+        else:
+            ticket.before.after = after
+            if after is None:
+                head.before = ticket.before
+            else:
+                after.before = ticket.before
+        ticket.before = None
+        ticket.after = None
 
     def _rise(self, seat: int) -> None:
         """The user leaves the queue."""
-        seats = self.ledger.seats
+        seats = self.ledger.ring.seats
         row = seats.row[seat]
         queue = seats.lines[seat]
         if self._lift:
             queue.left_row = row
-            queue.left_low = self.ledger.index.low(row)
-            queue.left_high = self.ledger.index.high(row)
+            queue.left_low = self.ledger.ring.words[4 * row]
+            queue.left_high = self.ledger.ring.words[4 * row + 1]
             queue.left_key = queue.key_of(seat)
         queue.remove(seat)
-        other = self.ledger.seat_of[row]
+        other = self.ledger.ring.seat_of(row)
         if other == seat:
-            self.ledger.seat_of[row] = seats.after[seat]
+            self.ledger.ring.halves[8 * row + 6] = seats.after[seat]
         else:
             while seats.after[other] != seat:
                 other = seats.after[other]
@@ -294,19 +337,19 @@ class Heap:
 
     def stand(self, row: int, number: int) -> None:
         """Give ``row`` a standing and put it where that belongs, in every heap."""
-        seats = self.ledger.seats
-        self.ledger.standings[row] = number
-        seat = self.ledger.seat_of[row]
+        seats = self.ledger.ring.seats
+        self.ledger.ring.set_standing(row, number)
+        seat = self.ledger.ring.seat_of(row)
         while seat != 0:
             queue = seats.lines[seat]
-            key = self.ledger.key(row, queue.measure)
-            if queue.rank == self.ledger.ranks[number]:
+            key = self.ledger.ring.key(row, queue.measure)
+            if queue.rank == self.ledger.ring.ranks[number]:
                 queue.rekey(seat, key)
             else:
                 owner: Heap = queue.owner
                 order = queue.order_of(seat)
                 queue.remove(seat)
-                queue = owner._line(self.ledger.ranks[number])
+                queue = owner._line(self.ledger.ring.ranks[number])
                 queue.push(seat, key, order)
             seat = seats.after[seat]
 
@@ -334,7 +377,7 @@ class Heap:
         """How many users are before the user of a waiting ticket: O(users)."""
         if ticket.state != WAITING or ticket.heap is not self:
             raise RuntimeError("the request does not wait here")
-        queue: line.Line = self.ledger.seats.lines[ticket.seat]
+        queue: line.Line = self.ledger.ring.seats.lines[ticket.seat]
         found = queue.before(ticket.seat)
         for other in self._lines:
             if other.rank < queue.rank:
@@ -353,7 +396,7 @@ class Heap:
         found: list[Ticket] = []
         for queue in self._lines:
             for _, _, seat in queue.ordered():
-                ticket: Ticket | None = self.ledger.seats.heads[seat]
+                ticket: Ticket | None = self.ledger.ring.seats.heads[seat]
                 while ticket is not None:
                     found.append(ticket)
                     ticket = ticket.after
@@ -364,7 +407,7 @@ class Heap:
         found: list[report.Standing] = []
         for queue in self._lines:
             for key, _, seat in queue.ordered()[: count - len(found)]:
-                row = self.ledger.seats.row[seat]
+                row = self.ledger.ring.seats.row[seat]
                 found.append(
                     {
                         "user": self.ledger.name(row),
@@ -372,7 +415,7 @@ class Heap:
                         "share": self.ledger.share(row),
                         "usage": self.ledger.service(row, now),
                         "key": key,
-                        "waiting": self.ledger.seats.waiting[seat],
+                        "waiting": self.ledger.ring.seats.waiting[seat],
                         "in_flight": self.ledger.in_flight(row),
                     }
                 )

@@ -1,0 +1,272 @@
+"""What the ledger and the heap cost: ``python -m benchmarks.core [--json]``, both twins, one process for each measurement.
+
+A figure means little without the machine, so ``calibration`` says what ``heapq.heapreplace`` costs on it; `TARGETS` are
+multiples of that. Exit status: 2 when the compiled core is not the one that the package loads, 1 when the compiled
+core misses a target, else 0.
+"""
+
+import argparse
+import gc
+import heapq
+import importlib
+import json
+import multiprocessing
+import random
+import sys
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from kthena_fast.core import heap
+
+ROUNDS: Final = 100
+WINDOW: Final = 300.0
+MILLION: Final = 1_000_000
+SUFFIXES: Final = {"compiled": "c", "pure": "py"}
+
+# Compiled: key -> multiple of heapreplace_1k_ns, or the figure itself.
+RATIOS: Final = {"fair_cycle_1k_ns": 1.0, "fair_cycle_100k_ns": 4.0, "ledger_charge_ns": 0.1}
+LIMITS: Final = {"ledger_turn_1m_ms": 10.0, "ledger_turn_1m_piece_ms": 1.0, "ledger_bytes_per_row": 480.0}
+
+
+def name_of(number: int) -> str:
+    """36 characters, as long as a UUID, and a new object at each call."""
+    return f"user-{number:031d}"
+
+
+def twin(kind: str) -> tuple[ModuleType, ModuleType]:
+    suffix = SUFFIXES[kind]
+    return tuple(importlib.import_module(f"kthena_fast.core._{name}_{suffix}") for name in ("ledger", "heap"))  # type: ignore[return-value]
+
+
+def nanoseconds(run: Callable[[], None], prepare: Callable[[], None], repeats: int) -> float:
+    """The best of ``repeats`` runs of 100 rounds, for one round: what disturbs a run only ever adds to it."""
+    best = float("inf")
+    for _ in range(repeats):
+        prepare()
+        began = time.perf_counter_ns()
+        run()
+        best = min(best, time.perf_counter_ns() - began)
+    return best / ROUNDS
+
+
+def heapreplace_1k_ns(_: str) -> float:
+    rng = random.Random(42)
+    entries = [(rng.random(), number) for number in range(1000)]
+    heapq.heapify(entries)
+    fresh: list[tuple[float, int]] = []
+
+    def prepare() -> None:
+        fresh[:] = [(rng.random(), number) for number in range(ROUNDS)]
+
+    def run() -> None:
+        replace = heapq.heapreplace
+        for entry in fresh:
+            replace(entries, entry)
+
+    return nanoseconds(run, prepare, 3000)
+
+
+def fair_cycle_ns(kind: str, queued: int) -> float:
+    """``queued`` users wait with one request each; the hundred called last come again, one a cycle."""
+    ledgers, heaps = twin(kind)
+    rng = random.Random(42)
+    line = heaps.Heap(ledgers.Ledger(WINDOW, 2 * queued, seed=42), "model", most=2 * queued)
+
+    class Record(heaps.Ticket):  # type: ignore[misc, name-defined]
+        """The request's record, which exists before the cycle begins."""
+
+        __slots__ = ("name", "tokens")
+
+        def __init__(self, name: str, tokens: int) -> None:
+            self.name = name
+            self.tokens = tokens
+
+    for number in range(queued + ROUNDS):
+        # Everybody has been served before, differently.
+        record = Record(name_of(number), rng.randrange(1, 1_000_000))
+        line.enter(record, record.name, 0, time.time())
+        line.pop(time.time()).finish(record.tokens, time.time())
+    for number in range(queued + ROUNDS):
+        line.enter(Record(name_of(number), 1), name_of(number), 0, time.time())
+    called = [line.pop(time.time()) for _ in range(ROUNDS)]
+    for record in called:
+        record.leave()
+    records: list[Any] = []
+
+    def prepare() -> None:
+        # Joined anew, so that no string carries a cached hash from the last time.
+        names = ["".join((record.name[:5], record.name[5:])) for record in called]
+        records[:] = [Record(name, rng.randrange(1, 2000)) for name in names]
+        called.clear()
+
+    def run() -> None:
+        clock = time.time
+        enter = line.enter
+        pop = line.pop
+        keep = called.append
+        for record in records:
+            now = clock()
+            enter(record, record.name, record.tokens, now)
+            # The pop charges the input.
+            ticket = pop(now)
+            keep(ticket)
+            ticket.finish(3000, clock())
+
+    gc.collect()
+    gc.freeze()
+    return nanoseconds(run, prepare, 3000 if kind == "compiled" else 100)
+
+
+def fair_cycle_1k_ns(kind: str) -> float:
+    return fair_cycle_ns(kind, 1_000)
+
+
+def fair_cycle_100k_ns(kind: str) -> float:
+    return fair_cycle_ns(kind, 100_000)
+
+
+def ledger_charge_ns(kind: str) -> float:
+    """A charge to a warm row, without the loop around it."""
+    ledgers, _ = twin(kind)
+    ledger = ledgers.Ledger(WINDOW, 1_000, seed=42)
+    rounds = [None] * ROUNDS
+    now = time.time()
+    row = ledger.pin("model", name_of(1), now)
+
+    def run() -> None:
+        charge = ledger.charge
+        for _ in rounds:
+            charge(row, 200, now)
+
+    def empty() -> None:
+        for _ in rounds:
+            pass
+
+    def nothing() -> None:
+        pass
+
+    repeats = 3000 if kind == "compiled" else 300
+    return nanoseconds(run, nothing, repeats) - nanoseconds(empty, nothing, repeats)
+
+
+def ledger_million(kind: str) -> dict[str, float]:
+    """A million rows, every slot of each charged, names as keys, nobody waiting; then the ring turns."""
+    ledgers, _ = twin(kind)
+    process = psutil.Process()
+    gc.collect()
+    before = process.memory_info().rss
+    ledger = ledgers.Ledger(WINDOW, MILLION, seed=42)
+    width: int = ledger.width
+    now = time.time()
+    rows = range(MILLION)
+    for number in rows:
+        ledger.pin("model", name_of(number), now)
+    for _ in range(65):
+        now += width
+        for row in rows:
+            ledger.charge(row, 1 + row % 7, now)
+    for row in rows:
+        ledger.unpin(row)
+    grown = process.memory_info().rss - before
+    while ledger.sweep(now) > 0:
+        pass
+    turns: list[tuple[float, float]] = []
+    # Turns that take a slot from everybody, then the one in which everybody goes.
+    for ahead in (1, 2, 3, 4, 80):
+        now += ahead * width
+        pieces: list[int] = []
+        left = 1
+        while left > 0:
+            began = time.perf_counter_ns()
+            left = ledger.sweep(now)
+            pieces.append(time.perf_counter_ns() - began)
+        turns.append((sum(pieces) / 1e6, max(pieces) / 1e6))
+    if len(ledger) != 0:
+        raise RuntimeError(f"{len(ledger)} rows outlived their window")
+    return {
+        "ledger_turn_1m_ms": sorted(turns[:-1])[1][0],
+        "ledger_turn_1m_piece_ms": sorted(piece for _, piece in turns[:-1])[1],
+        "ledger_forget_1m_ms": turns[-1][0],
+        "ledger_forget_1m_piece_ms": turns[-1][1],
+        "ledger_bytes_per_row": grown / MILLION,
+    }
+
+
+def _apart(task: tuple[str, str]) -> Any:
+    function, kind = task
+    return globals()[function](kind)
+
+
+def measure(function: str, kind: str) -> Any:
+    """In a process of its own: memory that was freed before would hide what a ledger takes."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.map(_apart, [(function, kind)])[0]
+
+
+def measured(kinds: list[str]) -> dict[str, dict[str, float]]:
+    report: dict[str, dict[str, float]] = {kind: {} for kind in kinds}
+    report["calibration"] = {"heapreplace_1k_ns": measure("heapreplace_1k_ns", "")}
+    for kind in kinds:
+        for function in ("fair_cycle_1k_ns", "fair_cycle_100k_ns", "ledger_charge_ns"):
+            report[kind][function] = measure(function, kind)
+        report[kind] |= measure("ledger_million", kind)
+    return report
+
+
+def misses(report: dict[str, dict[str, float]]) -> list[str]:
+    """The targets that the compiled core misses, as sentences."""
+    unit = report["calibration"]["heapreplace_1k_ns"]
+    figures = report["compiled"]
+    found = [
+        f"{key} is {figures[key] / unit:.2f} times the calibration, more than {most}"
+        for key, most in RATIOS.items()
+        if figures[key] > most * unit
+    ]
+    return found + [
+        f"{key} is {figures[key]:.2f}, more than {most}" for key, most in LIMITS.items() if figures[key] > most
+    ]
+
+
+def show(report: dict[str, dict[str, float]]) -> None:
+    unit = report["calibration"]["heapreplace_1k_ns"]
+    table = Table(title=f"heapreplace_1k_ns = {unit:.0f}")
+    for column in ("", "compiled", "of calibration", "target", "pure", "of calibration"):
+        table.add_column(column, justify="left" if not column else "right")
+    for key in report["compiled"]:
+        cells = [key]
+        for kind in ("compiled", "pure"):
+            figure = report[kind][key]
+            cells += [f"{figure:,.1f}", f"{figure / unit:.2f}" if key.endswith("_ns") else ""]
+            if kind == "compiled":
+                target = RATIOS.get(key) or LIMITS.get(key)
+                cells.append("" if target is None else f"{target:g}")
+        table.add_row(*cells)
+    Console().print(table)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    arguments = parser.parse_args()
+    if not heap.Heap.__module__.endswith("_heap_c"):
+        print("the compiled core is not loaded: make build", file=sys.stderr)
+        return 2
+    report = measured(["compiled", "pure"])
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        show(report)
+    missed = misses(report)
+    for sentence in missed:
+        print(sentence, file=sys.stderr)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
