@@ -20,6 +20,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "answer_lines",
         "attempts",
         "began",
         "body",
@@ -51,6 +52,7 @@ class Exchange:
         "request_id",
         "route",
         "scheme",
+        "sent",
         "server",
         "share_at_admission",
         "status",
@@ -132,9 +134,13 @@ class Exchange:
         """Name of the pod that answered, or was tried last."""
         self.upstream_model = ""
         # forward
+        self.answer_lines = b""
+        """Header lines, each with its CRLF, that the gateway adds to whatever the client gets."""
         self.forwarded: float | None = None
         """When the first attempt began."""
         self.attempts = 0
+        self.sent = False
+        """Whether a byte of it was written to an engine."""
         self.upstream_status = 0
         """Of the last attempt that had a response head."""
         self.status = 0

@@ -20,11 +20,14 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from kthena_fast import __version__, scheduling
+from kthena_fast.auth.identity import Identifier
 from kthena_fast.core import _choice
 from kthena_fast.gateway import admin, debug, inference, listening, pages, router_config, runtime, tls, watched
+from kthena_fast.gateway.fairness import Fairness
 from kthena_fast.gateway.journey import Journey
 from kthena_fast.gateway.observing import Observer
 from kthena_fast.gateway.state import State
+from kthena_fast.queueing import shares
 from kthena_fast.settings import Settings, allowed
 from kthena_fast.telemetry.access_log import AccessLog
 from kthena_fast.telemetry.lag import LoopLag
@@ -43,6 +46,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PICKER = "least-requests"
+
+TRUSTING = (
+    "fairness takes users' names from what clients send (FAIRNESS_USER_SOURCES=%s): whoever reaches this gateway can "
+    "invent them"
+)
 
 ABORT_PATIENCE = 5.0
 """Seconds that requests have to end once they were aborted, and their clients to take what was answered."""
@@ -87,13 +95,19 @@ class Gateway:
         self._listener: asyncio.Server | None = None
         self._way: inference.InferenceWay | None = None
         self._access_log: AccessLog | None = None
+        self._fairness: Fairness | None = None
 
     async def start(self) -> None:
         """Open the ports and begin to read objects; CannotStart says what is in the way."""
         log.info("kthena-fast %s starts (%s core)", __version__, _choice.loaded_core())
         try:
             await self._open()
-        except (listening.CannotListen, tls.BadCertificate, router_config.BadRouterConfig) as problem:
+        except (
+            listening.CannotListen,
+            tls.BadCertificate,
+            router_config.BadRouterConfig,
+            shares.BadShares,
+        ) as problem:
             await self.stop()
             raise CannotStart(str(problem)) from problem
         except BaseException:
@@ -125,11 +139,22 @@ class Gateway:
         self._closing.callback(deadlines.close)
         pool = Pool(loop, connect_timeout=settings.connect_timeout, tls=engine_context)
         self._closing.callback(pool.close)
+        identifier = Identifier(settings.fairness_user_sources)
+        if settings.enable_fairness_scheduling:
+            if identifier.trusts_clients:
+                log.warning("%s", TRUSTING % ",".join(settings.fairness_user_sources))
+            self._fairness = Fairness(settings, loop, deadlines, self.registry, engine_context)
         observer = Observer(
-            state, self.registry, request_metrics, pool, verifies_engines=bool(settings.upstream_ca_file)
+            state,
+            self.registry,
+            request_metrics,
+            pool,
+            self._fairness,
+            verifies_engines=bool(settings.upstream_ca_file),
         )
         forwarder = Forwarder(loop, pool, deadlines, scheduling.PICKERS[PICKER]())
-        journey = Journey(state, forwarder, request_metrics, access_log, loop.time, random.random)
+        turns = self._fairness.turns if self._fairness is not None else None
+        journey = Journey(state, forwarder, request_metrics, access_log, turns, identifier, loop.time, random.random)
 
         health = pages.health(state)
         public = dict(health)
@@ -151,13 +176,16 @@ class Gateway:
         await self._serve(admin.metrics_application(self.registry, health), opened)
         opened = listening.open_socket("--debug-port", "localhost", options.debug_port)
         self.debug_port = listening.port_of(opened)
-        pages_of_debug = debug.application(state)
+        pages_of_debug = debug.application(state, turns)
         pages_of_debug.router.add_get(runtime.PATH, runtime.page(state, self._way, pool, deadlines))
         await self._serve(pages_of_debug, opened)
 
         lag = LoopLag(loop, self.registry)
         lag.start()
         self._closing.callback(lag.stop)
+        if self._fairness is not None:
+            self._tasks += [asyncio.create_task(running, name="fairness") for running in self._fairness.start()]
+            self._closing.callback(self._fairness.stop)
         self._tasks.append(asyncio.create_task(self._follow(observer), name="source"))
 
     def _certificate(self) -> ssl.SSLContext | None:

@@ -6,14 +6,18 @@ are ours. Lists are `[]` when they are empty, and in the order of their names.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
 
+from kthena_fast.queueing import report
+
 if TYPE_CHECKING:
     from kthena_fast.gateway.state import State
+    from kthena_fast.queueing.turns import Turns
     from kthena_fast.resources import core_v1
     from kthena_fast.resources.model_route import ModelRoute
     from kthena_fast.resources.model_server import ModelServer
@@ -34,8 +38,8 @@ KINDS = {
 }
 
 
-def application(state: State) -> web.Application:
-    """The pages; GET only."""
+def application(state: State, turns: Turns | None = None) -> web.Application:
+    """The pages; GET only. `turns` is None where nobody waits."""
     served = web.Application()
     lists: dict[str, Callable[[Snapshot], list[dict[str, Any]]]] = {
         "modelroutes": lambda snapshot: [_route(route) for _, route in sorted(snapshot.objects.routes.items())],
@@ -58,6 +62,13 @@ def application(state: State) -> web.Application:
             return _json({"error": f"{KINDS.get(kind, kind)} not found"}, 404)
         return _json(found)
 
+    async def fairness(request: web.Request) -> web.Response:
+        if turns is None:
+            return _json({"error": "fairness is off (ENABLE_FAIRNESS_SCHEDULING)"}, 404)
+        now = asyncio.get_running_loop().time()
+        return _json(report.document(turns, now, request.query.get("model"), request.query.get("user")))
+
+    served.router.add_get("/debug/fairness", fairness)
     served.router.add_get(f"{DUMP}/namespaces/{{namespace}}/{{kind}}/{{name}}", one)
     return served
 

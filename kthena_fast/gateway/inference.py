@@ -58,12 +58,13 @@ class _Written(web.StreamResponse):
 class Connection(web.RequestHandler):
     """One client's connection: aiohttp's handler, which also says when the client is slow and when a head is late."""
 
-    __slots__ = ("_head_deadline", "_way", "is_serving", "pressure")
+    __slots__ = ("_head_deadline", "_is_ending", "_way", "is_serving", "pressure")
 
     def __init__(self, server: Server, **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._way = server.way
         self._head_deadline: Deadline | None = None
+        self._is_ending = False
         self.is_serving = False
         self.pressure = Pressure()
 
@@ -77,7 +78,7 @@ class Connection(web.RequestHandler):
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
-        if self._head_deadline is None and not self.is_serving:
+        if self._head_deadline is None and not self.is_serving and not self._is_ending:
             self._head_deadline = self._way.deadlines.add(self._way.settings.header_timeout, self._on_late_head)
         super().data_received(data)
 
@@ -86,8 +87,10 @@ class Connection(web.RequestHandler):
         self.is_serving = True
         self._forget_head()
 
-    def end_request(self) -> None:
+    def end_request(self, *, reusable: bool) -> None:
+        """Its answer is written; if no other request may follow, what still comes is thrown away."""
         self.is_serving = False
+        self._is_ending = not reusable
 
     def _forget_head(self) -> None:
         if self._head_deadline is not None:
@@ -206,7 +209,8 @@ class InferenceWay:
             http_1_1=http_1_1,
             keep_alive=request.keep_alive,
             head_only=request.method == "HEAD",
-            closes=self._state.is_draining,
+            # What is left of a body would be read as the next request, or the next request as what is left.
+            closes=lambda: self._state.is_draining() or not request.content.is_eof(),
         )
         headers: Headers = [(name.lower(), value) for name, value in request.raw_headers]
         request_id = wire_headers.request_id(headers)
@@ -222,8 +226,9 @@ class InferenceWay:
             replies.refuse(answer, error, request_id)
         finally:
             answer.attach(None)
-            connection.end_request()
-        return _Written(keep_alive=answer.keep_alive and answer.complete and not self.is_closing)
+            reusable = answer.keep_alive and answer.complete and not self.is_closing
+            connection.end_request(reusable=reusable)
+        return _Written(keep_alive=reusable)
 
     def unparsable(self, status: int, exc: BaseException | None, message: str | None) -> errors.GatewayError:
         if isinstance(exc, LineTooLong) or (message and "headers" in message.lower() and "many" in message.lower()):
@@ -244,6 +249,9 @@ class InferenceWay:
                 f"MAX_HEADER_BYTES {self.settings.max_header_bytes}, MAX_HEADERS {self.settings.max_headers}"
             )
         for name, value in headers:
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                # aiohttp takes the chunks away and leaves the other coding, which no engine is told of.
+                raise errors.bad_request("The only transfer coding understood here is chunked.", close=True)
             if name == b"upgrade":
                 raise errors.unsupported_protocol(f"Upgrade: {value.decode('latin-1')}")
             if name == b"content-encoding" and value.lower() != b"identity":
@@ -319,7 +327,7 @@ class InferenceWay:
         if length is not None and length > limit:
             raise errors.body_too_large(limit)
         hold.grow_to(length or 0)
-        if request.content.is_eof() and not length:
+        if request.content.at_eof():
             return b""
         if any(name.lower() == b"expect" for name, _ in request.raw_headers) and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -24,9 +24,12 @@ from kthena_fast.wire import multipart, paths
 from kthena_fast.wire import peek as wire_peek
 
 if TYPE_CHECKING:
+    from kthena_fast.auth.identity import Identifier
     from kthena_fast.exchange.downstream import Downstream
     from kthena_fast.exchange.record import Exchange
     from kthena_fast.gateway.state import State
+    from kthena_fast.queueing.turn import Turn
+    from kthena_fast.queueing.turns import Turns
     from kthena_fast.routing.snapshot import Match, Server
     from kthena_fast.telemetry.access_log import AccessLog
     from kthena_fast.telemetry.requests import Meter, RequestMetrics
@@ -36,6 +39,9 @@ log = logging.getLogger(__name__)
 
 BYTES_PER_TOKEN = 4
 """Of English text under today's tokenizers, about; upstream counts the same."""
+
+QUEUE_TIME = b"X-Kthena-Queue-Time: %.3f\r\n"
+"""Seconds that the request waited for its turn."""
 
 Read = Callable[[], Awaitable[bytes]]
 
@@ -49,14 +55,19 @@ class Journey:
         forwarder: Forwarder,
         request_metrics: RequestMetrics,
         access_log: AccessLog,
+        turns: Turns | None,
+        identifier: Identifier,
         clock: Callable[[], float],
         draw: Callable[[], float],
     ) -> None:
-        """`clock` is the loop's; `draw` gives numbers in [0, 1): which weighted target a request goes to."""
+        """`turns` is None where nobody waits. `clock` is the loop's; `draw` gives numbers in [0, 1), which decide among
+        weighted targets."""
         self._state = state
         self._forwarder = forwarder
         self._metrics = request_metrics
         self._access_log = access_log
+        self._turns = turns
+        self._identifier = identifier
         self._clock = clock
         self._draw = draw
 
@@ -93,8 +104,29 @@ class Journey:
         self._peek(exchange)
         match = self._match(exchange)
         meter.parsed()
-        server = self._draw_server(exchange, match)
-        await self._forwarder.forward(exchange, server, downstream, _request(exchange), meter)
+        if self._turns is None:
+            server = self._draw_server(exchange, match)
+            await self._forward(exchange, downstream, server, meter, None)
+        else:
+            exchange.user = self._identifier.of(exchange)
+            await self._take_a_turn(exchange, downstream, self._turns, meter)
+
+    async def _take_a_turn(self, exchange: Exchange, downstream: Downstream, turns: Turns, meter: Meter) -> None:
+        """Wait until the user is next, be served, and give the permit back whatever happens."""
+        turn = await turns.wait(exchange, lambda: self._match_usable(exchange))
+        try:
+            exchange.answer_lines = QUEUE_TIME % exchange.queue_time
+            assert turn.server is not None
+            await self._forward(exchange, downstream, turn.server, meter, turn)
+        finally:
+            turn.end()
+
+    async def _forward(
+        self, exchange: Exchange, downstream: Downstream, server: Server, meter: Meter, tally: Turn | None
+    ) -> None:
+        exchange.server = server.key
+        exchange.upstream_model = exchange.model if exchange.lora or server.model is None else server.model
+        await self._forwarder.forward(exchange, server, downstream, _request(exchange), meter, tally)
 
     def _list_models(self, exchange: Exchange, downstream: Downstream) -> None:
         self._require_sync()
@@ -118,8 +150,6 @@ class Journey:
                 exchange.model = wire_peek.require_model(exchange.peek)
                 exchange.streaming = exchange.peek.stream
                 exchange.prompt_estimate = _estimate(exchange.peek)
-        except wire_peek.Malformed as malformed:
-            raise errors.bad_request(malformed.message, code=malformed.code, param=malformed.param) from None
         finally:
             exchange.parsed = self._clock()
 
@@ -131,13 +161,17 @@ class Journey:
         exchange.lora = match.lora
         return match
 
+    def _match_usable(self, exchange: Exchange) -> Match:
+        """The match on the snapshot in service; waiting for a server that has no pod would be in vain."""
+        match = self._match(exchange)
+        if not self._state.snapshot.is_usable(match):
+            raise errors.no_ready_pod(exchange.model)
+        return match
+
     def _draw_server(self, exchange: Exchange, match: Match) -> Server:
-        """The target of this request's turn, on the snapshot of this moment."""
         server = self._state.snapshot.draw(match, self._draw)
         if server is None:
             raise errors.no_ready_pod(exchange.model)
-        exchange.server = server.key
-        exchange.upstream_model = exchange.model if match.lora or server.model is None else server.model
         return server
 
     def _settle(self, exchange: Exchange, meter: Meter) -> None:
@@ -200,4 +234,4 @@ def _answer(exchange: Exchange, downstream: Downstream, error: errors.GatewayErr
         downstream.abort()
         return
     exchange.status = error.status
-    exchange.bytes_out = replies.refuse(downstream, error, exchange.request_id)
+    exchange.bytes_out = replies.refuse(downstream, error, exchange.request_id, exchange.answer_lines)

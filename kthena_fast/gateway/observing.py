@@ -10,6 +10,7 @@ from kthena_fast.routing import build
 from kthena_fast.telemetry import metrics
 
 if TYPE_CHECKING:
+    from kthena_fast.gateway.fairness import Fairness
     from kthena_fast.gateway.state import State
     from kthena_fast.sources import Observation
     from kthena_fast.telemetry.registry import Registry
@@ -30,6 +31,7 @@ class Observer:
         registry: Registry,
         request_metrics: RequestMetrics,
         pool: Pool,
+        fairness: Fairness | None,
         *,
         verifies_engines: bool,
     ) -> None:
@@ -37,6 +39,7 @@ class Observer:
         self._registry = registry
         self._request_metrics = request_metrics
         self._pool = pool
+        self._fairness = fairness
         self._verifies_engines = verifies_engines
         self._said: frozenset[str] = frozenset()
 
@@ -46,6 +49,8 @@ class Observer:
         if observation.synced:
             self._state.publish(snapshot)
         self._pool.retain(snapshot.pods.values())
+        if self._fairness is not None:
+            self._fairness.on_snapshot(snapshot)
         self._request_metrics.retain(snapshot.models(), snapshot.objects.routes, snapshot.objects.servers)
         self._measure(observation)
         announced = [str(entry) for entry in (*snapshot.rejected, *snapshot.unsupported)]

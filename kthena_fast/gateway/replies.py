@@ -51,12 +51,11 @@ def send_json(downstream: Downstream, status: int, document: Any, request_id: by
     return len(body)
 
 
-def refuse(downstream: Downstream, error: GatewayError, request_id: bytes) -> int:
+def refuse(downstream: Downstream, error: GatewayError, request_id: bytes, lines: bytes = b"") -> int:
     """Answer with an error; returns the length of its body in bytes."""
     if error.close:
         downstream.end_connection()
-    lines = error_lines(error)
-    return send_json(downstream, error.status, error_document(error), request_id, lines)
+    return send_json(downstream, error.status, error_document(error), request_id, error_lines(error) + lines)
 
 
 def raw_refusal(error: GatewayError, request_id: bytes) -> bytes:

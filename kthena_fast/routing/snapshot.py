@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from kthena_fast.routing.objects import Objects, Rejection, Unsupported
@@ -36,6 +36,7 @@ class Pod:
         "namespace",
         "port",
         "prefix",
+        "server",
         "server_name",
         "tls",
     )
@@ -53,6 +54,8 @@ class Pod:
         server_name: str = "",
     ) -> None:
         self.key = key
+        self.server = key.partition(" ")[0]
+        """`namespace/name` of the ModelServer."""
         self.namespace = namespace
         self.name = name
         self.host = host
@@ -121,10 +124,14 @@ class Target:
         return f"<Target {self.name} weight={self.weight}>"
 
 
+Destination: TypeAlias = tuple[str, tuple[tuple[str, int], ...]]
+"""A model's name, and of each target its name and weight."""
+
+
 class Match:
     """What a request matched: made when the snapshot is built, shared by all requests that match it."""
 
-    __slots__ = ("lora", "model", "route", "rule", "targets")
+    __slots__ = ("destination", "lora", "model", "route", "rule", "targets")
 
     def __init__(self, model: str, route: str, rule: int, targets: tuple[Target, ...], *, lora: bool) -> None:
         self.model = model
@@ -135,6 +142,8 @@ class Match:
         """The rule's index in the route."""
         self.targets = targets
         self.lora = lora
+        self.destination: Destination = (model, tuple((target.name, target.weight) for target in targets))
+        """What requests that wait for the same have in common: the name and the list of targets."""
 
     def __repr__(self) -> str:
         return f"<Match {self.model!r} by {self.route} rule {self.rule}{' lora' * self.lora}>"
@@ -189,7 +198,7 @@ class Snapshot:
         candidates = self.table.by_name.get(model)
         if candidates is None:
             return None
-        return candidates.direct or candidates.choose(path, headers, self._is_usable)
+        return candidates.direct or candidates.choose(path, headers, self.is_usable)
 
     def draw(self, match: Match, random: Callable[[], float]) -> Server | None:
         """A server that has pods now, by weight; those without pods lose their share. None: no target has any.
@@ -212,7 +221,15 @@ class Snapshot:
                 return server
         return ready[-1][1]
 
-    def _is_usable(self, match: Match) -> bool:
+    def leads_to(self, destination: Destination) -> bool:
+        """Whether some rule still takes requests of this name to this list of targets."""
+        candidates = self.table.by_name.get(destination[0])
+        return candidates is not None and any(
+            candidate.match.destination == destination for candidate in (*candidates.base, *candidates.adapters)
+        )
+
+    def is_usable(self, match: Match) -> bool:
+        """Whether some target of it has pods now."""
         for target in match.targets:
             if target.weight and not target.is_provider:
                 server = self.servers.get(target.name)

@@ -212,7 +212,7 @@ class Relay:
             self._give_up(Outcome.MALFORMED, problem)
             return
         try:
-            lines = headers.to_client(self._fields, exchange.request_id)
+            lines = headers.to_client(self._fields, exchange.request_id) + exchange.answer_lines
         except headers.Unsafe as unsafe:
             self._give_up(Outcome.MALFORMED, str(unsafe))
             return

@@ -1,0 +1,1 @@
+"""Who sends a request. Credentials are not verified yet, so names are what clients say (`identity`)."""

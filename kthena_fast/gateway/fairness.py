@@ -1,0 +1,123 @@
+"""Fairness, put together from its settings: ledger, queues, what teaches them, and what tells of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kthena_fast.core.ledger import Ledger
+from kthena_fast.gateway import watched
+from kthena_fast.queueing import gates, shares
+from kthena_fast.queueing.estimates import RecentAnswers
+from kthena_fast.queueing.report import Report
+from kthena_fast.queueing.tariff import Tariff
+from kthena_fast.queueing.turns import Timers, Turns
+from kthena_fast.scheduling.scraper import Scraper
+
+if TYPE_CHECKING:
+    from kthena_fast.routing.snapshot import Snapshot
+    from kthena_fast.settings import Settings
+    from kthena_fast.telemetry.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+class Fairness:
+    """The queues of one gateway, and the tasks that keep them informed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        loop: asyncio.AbstractEventLoop,
+        timers: Timers,
+        registry: Registry,
+        engine_tls: ssl.SSLContext,
+    ) -> None:
+        """BadShares where FAIRNESS_SHARES_FILE cannot be obeyed."""
+        self._settings = settings
+        limit: gates.Limit = gates.Adaptive(settings.fairness_pod_concurrency)
+        if settings.fairness_max_concurrent:
+            limit = gates.Fixed(settings.fairness_max_concurrent)
+        report = Report(registry, settings.fairness_top_users)
+        self.turns = Turns(
+            loop=loop,
+            wall=time.time,
+            draw=random.random,
+            timers=timers,
+            ledger=Ledger(
+                settings.fairness_window_size,
+                settings.fairness_max_users,
+                tops=settings.fairness_top_users,
+            ),
+            window=settings.fairness_window_size,
+            policy=settings.fairness_policy,
+            tariff=self._tariff(shares.EQUAL),
+            limit=limit,
+            # Concurrency wins where both are set.
+            max_qps=None if settings.fairness_max_concurrent else settings.fairness_max_qps,
+            queue_timeout=settings.fairness_queue_timeout,
+            max_queue=settings.fairness_max_queue,
+            max_queue_per_user=settings.fairness_max_queue_per_user,
+            image_tokens=settings.fairness_image_tokens,
+            answers=RecentAnswers(settings.fairness_max_users) if settings.fairness_reserve_output else None,
+            report=report,
+        )
+        report.watch(self.turns)
+        self.scraper: Scraper | None = None
+        if isinstance(limit, gates.Adaptive) and settings.fairness_max_qps is None:
+            self.scraper = Scraper(settings.metrics_scrape_interval, engine_tls, self.turns.on_load)
+        self._shares_path = Path(settings.fairness_shares_file) if settings.fairness_shares_file else None
+        if self._shares_path is not None:
+            self._shares_file = watched.Watched(self._shares_path)
+            self._obey(shares.read(self._shares_path))
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """A snapshot is in service."""
+        if self.scraper is not None:
+            self.scraper.on_servers(snapshot.servers.values())
+        self.turns.on_snapshot(snapshot)
+
+    def start(self) -> list[Coroutine[None, None, None]]:
+        """Begin; returns what is to run as tasks for as long as the gateway lives."""
+        self.turns.start()
+        running: list[Coroutine[None, None, None]] = []
+        if self.scraper is not None:
+            running.append(self.scraper.run())
+        if self._shares_path is not None:
+            running.append(watched.keep_looking(self._look_at_shares))
+        return running
+
+    def stop(self) -> None:
+        self.turns.stop()
+
+    def _look_at_shares(self) -> None:
+        """Obey the shares file if it changed; a malformed one leaves what was obeyed before."""
+        assert self._shares_path is not None
+        if not self._shares_file.changed():
+            return
+        try:
+            self._obey(shares.read(self._shares_path))
+        except shares.BadShares as problem:
+            log.warning("%s; the shares that were obeyed before stay", problem)
+        else:
+            log.info("the shares in %s were reloaded", self._shares_path)
+
+    def _obey(self, read: shares.Shares) -> None:
+        self.turns.shares = read
+        self.turns.tariff = self._tariff(read)
+
+    def _tariff(self, read: shares.Shares) -> Tariff:
+        settings = self._settings
+        own_input, own_output = read.input_weight, read.output_weight
+        token = settings.fairness_priority_token_weight
+        return Tariff.of(
+            token * (settings.fairness_input_token_weight if own_input is None else own_input),
+            token * (settings.fairness_output_token_weight if own_output is None else own_output),
+            settings.fairness_priority_request_num_weight,
+        )
