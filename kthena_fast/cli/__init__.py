@@ -14,6 +14,7 @@ class _Group(click.Group):
         "gateway": "kthena_fast.cli.gateway",
         "mock-engine": "kthena_fast.mock_engine.command",
         "demo": "kthena_fast.cli.demo",
+        "simulate": "kthena_fast.cli.simulate",
         "validate": "kthena_fast.cli.validate",
         "crds": "kthena_fast.cli.crds",
         "version": "kthena_fast.cli.version",
