@@ -5,7 +5,8 @@ range; the others follow their pattern. `read` is the only reader of the environ
 
 1. A bad value refuses to start, in one line that names the variable, the value and what is allowed.
 2. `KTHENA_FAST_LENIENT_ENV=true` gives upstream's warn-and-default back, for upstream's variables only.
-3. An unknown `FAIRNESS_*` or `ACCESS_LOG_*` warns with the nearest name: a typing error must not be silent.
+3. An unknown `FAIRNESS_*`, `ACCESS_LOG_*` or `SESSION_BOOST_*` warns, with the nearest name if there is one: a typing
+   error must not be silent, nor a setting that is not built.
 """
 
 from __future__ import annotations
@@ -143,8 +144,6 @@ class Settings(BaseModel):
 
     trusted_proxies: Networks = ()
     """Peers whose X-Forwarded-For and -Proto are kept and appended to."""
-    forward_client_credentials: Boolean = False
-    """Once authentication is configured: pass Authorization and X-Api-Key on to engines all the same."""
     upstream_ca_file: str = ""
     """PEM file that engines' certificates are verified against; without it they are not verified."""
 
@@ -231,7 +230,14 @@ UPSTREAMS_OWN = frozenset(
 )
 """Variables that Kthena's router reads too; rule 2 is about these."""
 
-_WATCHED_PREFIXES = ("FAIRNESS_", "ACCESS_LOG_")
+NO_EFFECT = {
+    "REDIS_HOST": "counts of requests in flight are not shared between replicas yet",
+    "FAIRNESS_PRIORITY_REFRESH_RETRIES": "the order of users is always current",
+    "FAIRNESS_REBUILD_THRESHOLD": "the order of users is always current",
+}
+"""Variables that are checked and change nothing, with the reason: said at the start where one is set."""
+
+_WATCHED_PREFIXES = ("FAIRNESS_", "ACCESS_LOG_", "SESSION_BOOST_")
 
 
 class BadSetting(Exception):
@@ -260,6 +266,9 @@ def read(environment: Mapping[str, str], warn: Callable[[str], None]) -> Setting
         if name.startswith(_WATCHED_PREFIXES) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             warn(f"{name} is not a variable of this gateway" + (f"; did you mean {near[0]}?" if near else ""))
+    for name, why in NO_EFFECT.items():
+        if name.lower() in given:
+            warn(f"{name} has no effect here: {why}")
     values: dict[str, Any] = dict(given)
     while True:
         try:

@@ -134,6 +134,15 @@ def test_a_typing_error_is_answered_with_the_nearest_name() -> None:
     assert len(said) == 3
 
 
+def test_what_is_set_and_has_no_effect_says_why() -> None:
+    _, said = read(REDIS_HOST="redis", FAIRNESS_REBUILD_THRESHOLD="32", SESSION_BOOST_TIMEOUT="30s")
+    assert said == [
+        "SESSION_BOOST_TIMEOUT is not a variable of this gateway",
+        "REDIS_HOST has no effect here: counts of requests in flight are not shared between replicas yet",
+        "FAIRNESS_REBUILD_THRESHOLD has no effect here: the order of users is always current",
+    ]
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         read()[0].max_headers = 5  # type: ignore[misc]

@@ -37,6 +37,7 @@ ENGINE = EngineConfig(models=("mock",), adapters=("demo-lora",), token_interval=
 def run(host: str, port: int, metrics_port: int, debug_port: int, settings: Settings) -> int:
     """Run until a signal; returns the exit status of the process."""
     application_log.configure(settings.log_level, settings.log_format)
+    settings = settings.model_copy(update={"enable_fairness_scheduling": True})
     options = app.Options(host=host, port=port, metrics_port=metrics_port, debug_port=debug_port)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
@@ -83,8 +84,11 @@ A gateway is running over two mock engines. Paste into another terminal:
   curl -N {url}/v1/chat/completions -H 'Content-Type: application/json' \\
     -d '{body}, "stream": true}}'
 
+Fairness is on: add `"user": "alice"` to a body, and see who was served what under Fairness.
+
 Metrics    http://localhost:{gateway.metrics_port}/metrics
 Debug      http://localhost:{gateway.debug_port}/debug/config_dump/modelroutes
+Fairness   http://localhost:{gateway.debug_port}/debug/fairness
 Manifests  {folder}   (edit them: a change is live within a second)
 Stop       Ctrl-C
 """
