@@ -5,8 +5,8 @@ range; the others follow their pattern. `read` is the only reader of the environ
 
 1. A bad value refuses to start, in one line that names the variable, the value and what is allowed.
 2. `KTHENA_FAST_LENIENT_ENV=true` gives upstream's warn-and-default back, for upstream's variables only.
-3. An unknown `FAIRNESS_*`, `ACCESS_LOG_*` or `SESSION_BOOST_*` warns, with the nearest name if there is one: a typing
-   error must not be silent, nor a setting that is not built.
+3. An unknown `FAIRNESS_*` or `ACCESS_LOG_*` warns with the nearest name: a typing error must not be silent. Nor is a
+   variable that changes nothing here.
 """
 
 from __future__ import annotations
@@ -237,7 +237,8 @@ NO_EFFECT = {
 }
 """Variables that are checked and change nothing, with the reason: said at the start where one is set."""
 
-_WATCHED_PREFIXES = ("FAIRNESS_", "ACCESS_LOG_", "SESSION_BOOST_")
+SESSION_BOOST = "the session-boost queue is not built yet"
+_WATCHED_PREFIXES = ("FAIRNESS_", "ACCESS_LOG_")
 
 
 class BadSetting(Exception):
@@ -263,7 +264,9 @@ def read(environment: Mapping[str, str], warn: Callable[[str], None]) -> Setting
     known = variables()
     given = {field: environment[name] for name, field in known.items() if environment.get(name, "") != ""}
     for name in environment:
-        if name.startswith(_WATCHED_PREFIXES) and name not in known:
+        if name.startswith("SESSION_BOOST_"):
+            warn(f"{name} has no effect here: {SESSION_BOOST}")
+        elif name.startswith(_WATCHED_PREFIXES) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             warn(f"{name} is not a variable of this gateway" + (f"; did you mean {near[0]}?" if near else ""))
     for name, why in NO_EFFECT.items():
@@ -299,7 +302,7 @@ def _refuse_what_is_not_built(settings: Settings) -> None:
             f"it must be at most MAX_BUFFERED_BYTES ({settings.max_buffered_bytes})"
         )
     if settings.enable_session_boost:
-        raise BadSetting("ENABLE_SESSION_BOOST=true is not allowed: the session-boost queue is not built yet")
+        raise BadSetting(f"ENABLE_SESSION_BOOST=true is not allowed: {SESSION_BOOST}")
     for source in settings.fairness_user_sources:
         kind, colon, name = source.partition(":")
         if kind == "jwt" or source == "apikey":

@@ -137,7 +137,7 @@ def test_a_typing_error_is_answered_with_the_nearest_name() -> None:
 def test_what_is_set_and_has_no_effect_says_why() -> None:
     _, said = read(REDIS_HOST="redis", FAIRNESS_REBUILD_THRESHOLD="32", SESSION_BOOST_TIMEOUT="30s")
     assert said == [
-        "SESSION_BOOST_TIMEOUT is not a variable of this gateway",
+        "SESSION_BOOST_TIMEOUT has no effect here: the session-boost queue is not built yet",
         "REDIS_HOST has no effect here: counts of requests in flight are not shared between replicas yet",
         "FAIRNESS_REBUILD_THRESHOLD has no effect here: the order of users is always current",
     ]
