@@ -1,7 +1,7 @@
 """The way in through aiohttp: its HTTP server reads requests, the journey answers on the transport.
 
 aiohttp parses, keeps connections alive and orders pipelined requests. What it would spend on a response object is not
-needed: `Answer` writes to the transport, and `_Written` tells aiohttp that this has been done.
+needed: `Answer` writes to the transport, and `Written` tells aiohttp that this has been done.
 
 1. A client that leaves cancels the task of its request (`handler_cancellation`).
 2. What is not exactly one well-formed request is refused here, before there is an `Exchange`: two hosts, a target that
@@ -15,7 +15,7 @@ import asyncio
 import ipaddress
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -23,7 +23,8 @@ from aiohttp.http_exceptions import LineTooLong
 from kthena_fast import errors
 from kthena_fast.exchange.record import Exchange, Headers
 from kthena_fast.gateway import bodies, replies
-from kthena_fast.gateway.answer import WRITE_HIGH_WATER, Answer, Pressure
+from kthena_fast.gateway.answer import Answer
+from kthena_fast.gateway.client_connection import MAX_TARGET_BYTES, Connection, Server, Written
 from kthena_fast.wire import headers as wire_headers
 from kthena_fast.wire import paths
 
@@ -31,118 +32,7 @@ if TYPE_CHECKING:
     from kthena_fast.gateway.journey import Journey
     from kthena_fast.gateway.state import State
     from kthena_fast.settings import Settings
-    from kthena_fast.upstream.deadlines import Deadline, Deadlines
-
-MAX_TARGET_BYTES = 8190
-"""Of the request line; aiohttp's own default."""
-
-
-class _Written(web.StreamResponse):
-    """What the handler returns to aiohttp: the answer is already on the transport."""
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        super().__init__()
-        self._reusable = keep_alive
-
-    @property
-    def keep_alive(self) -> bool:
-        return self._reusable
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
-
-
-class Connection(web.RequestHandler):
-    """One client's connection: aiohttp's handler, which also says when the client is slow and when a head is late."""
-
-    __slots__ = ("_head_deadline", "_is_ending", "_way", "is_serving", "pressure")
-
-    def __init__(self, server: Server, **options: Any) -> None:
-        super().__init__(server, loop=asyncio.get_running_loop(), **options)
-        self._way = server.way
-        self._head_deadline: Deadline | None = None
-        self._is_ending = False
-        self.is_serving = False
-        self.pressure = Pressure()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._way.connection_made()
-        if self._way.is_closing or self._way.open_connections > self._way.settings.max_connections:
-            self.force_close()
-            return
-        assert hasattr(transport, "set_write_buffer_limits")
-        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-
-    def data_received(self, data: bytes) -> None:
-        if self._head_deadline is None and not self.is_serving and not self._is_ending:
-            self._head_deadline = self._way.deadlines.add(self._way.settings.header_timeout, self._on_late_head)
-        super().data_received(data)
-
-    def begin_request(self) -> None:
-        """A head is whole: its deadline is met."""
-        self.is_serving = True
-        self._forget_head()
-
-    def end_request(self, *, reusable: bool) -> None:
-        """Its answer is written; if no other request may follow, what still comes is thrown away."""
-        self.is_serving = False
-        self._is_ending = not reusable
-
-    def _forget_head(self) -> None:
-        if self._head_deadline is not None:
-            self._way.deadlines.cancel(self._head_deadline)
-            self._head_deadline = None
-
-    def _on_late_head(self) -> None:
-        self._head_deadline = None
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(
-                replies.raw_refusal(errors.request_timeout("request head"), wire_headers.new_request_id())
-            )
-            self.force_close()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._forget_head()
-        self._way.connection_lost()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.pressure.pause()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.pressure.resume()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """What aiohttp could not parse, in OpenAI's shape; the connection is closed."""
-        self.begin_request()
-        error = self._way.unparsable(status, exc, message)
-        if self.transport is not None:
-            self.transport.write(replies.raw_refusal(error, wire_headers.new_request_id()))
-        return _Written(keep_alive=False)
-
-
-class Server(web.Server):
-    """aiohttp's server with our connections."""
-
-    def __init__(self, way: InferenceWay, **options: Any) -> None:
-        super().__init__(way.serve, handler_cancellation=True)
-        self.way = way
-        self._options = options
-
-    def __call__(self) -> web.RequestHandler:
-        return Connection(self, **self._options)
+    from kthena_fast.upstream.deadlines import Deadlines
 
 
 class InferenceWay:
@@ -228,16 +118,20 @@ class InferenceWay:
             answer.attach(None)
             reusable = answer.keep_alive and answer.complete and not self.is_closing
             connection.end_request(reusable=reusable)
-        return _Written(keep_alive=reusable)
+        return Written(keep_alive=reusable)
 
     def unparsable(self, status: int, exc: BaseException | None, message: str | None) -> errors.GatewayError:
         if isinstance(exc, LineTooLong) or (message and "headers" in message.lower() and "many" in message.lower()):
-            return errors.headers_too_large(
-                f"MAX_HEADER_BYTES {self.settings.max_header_bytes}, MAX_HEADERS {self.settings.max_headers}"
-            )
+            return self.too_large()
         if status >= 500:
             return errors.internal()
         return errors.bad_request("The request is not well-formed HTTP/1.1.", close=True)
+
+    def too_large(self) -> errors.GatewayError:
+        """What a head beyond its limits is told."""
+        return errors.headers_too_large(
+            f"MAX_HEADER_BYTES {self.settings.max_header_bytes}, MAX_HEADERS {self.settings.max_headers}"
+        )
 
     def _check(self, request: web.BaseRequest, headers: Headers) -> None:
         hosts = sum(1 for name, _ in headers if name == b"host")
@@ -245,9 +139,7 @@ class InferenceWay:
             raise errors.bad_request("A request has exactly one Host header.", close=True)
         size = sum(len(name) + len(value) + 4 for name, value in headers)
         if size > self.settings.max_header_bytes or len(headers) > self.settings.max_headers:
-            raise errors.headers_too_large(
-                f"MAX_HEADER_BYTES {self.settings.max_header_bytes}, MAX_HEADERS {self.settings.max_headers}"
-            )
+            raise self.too_large()
         for name, value in headers:
             if name == b"transfer-encoding" and value.lower() != b"chunked":
                 # aiohttp takes the chunks away and leaves the other coding, which no engine is told of.
