@@ -28,10 +28,11 @@ _SIZES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 class Allowed:
-    """What a variable may hold, in words: shown by a refusal and by the generated reference."""
+    """What a variable may hold, in words, and how a value of it is written: for refusals and for the reference."""
 
-    def __init__(self, words: str) -> None:
+    def __init__(self, words: str, write: Callable[[Any], str] = str) -> None:
         self.words = words
+        self.write = write
 
 
 def _boolean(value: object) -> object:
@@ -57,6 +58,13 @@ def _bytes(value: object) -> object:
     return value
 
 
+def _write_bytes(count: int) -> str:
+    for unit, factor in reversed(_SIZES.items()):
+        if count % factor == 0:
+            return f"{count // factor}{unit}"
+    return str(count)
+
+
 def _finite(value: object) -> object:
     number = float(value) if isinstance(value, str) else value
     if isinstance(number, float) and not math.isfinite(number):
@@ -75,19 +83,30 @@ def _networks(value: object) -> object:
     return tuple(ipaddress.ip_network(part) for part in parts) if isinstance(parts, tuple) else parts
 
 
-Boolean = Annotated[bool, BeforeValidator(_boolean), Allowed("true or false")]
+Boolean = Annotated[bool, BeforeValidator(_boolean), Allowed("true or false", lambda value: str(value).lower())]
 PositiveDuration = Annotated[
-    float, BeforeValidator(_seconds), Field(gt=0), Allowed("a duration above 0, such as 300ms, 10s or 5m")
+    float,
+    BeforeValidator(_seconds),
+    Field(gt=0),
+    Allowed("a duration above 0, such as 300ms, 10s or 5m", durations.show),
 ]
 Duration = Annotated[
-    float, BeforeValidator(_seconds), Field(ge=0), Allowed("a duration of 0 or more, such as 0s, 10s or 5m")
+    float,
+    BeforeValidator(_seconds),
+    Field(ge=0),
+    Allowed("a duration of 0 or more, such as 0s, 10s or 5m", durations.show),
 ]
-Window = Annotated[float, BeforeValidator(_seconds), Field(ge=60, le=3600), Allowed("a duration from 1m to 1h")]
+Window = Annotated[
+    float, BeforeValidator(_seconds), Field(ge=60, le=3600), Allowed("a duration from 1m to 1h", durations.show)
+]
 Weight = Annotated[float, BeforeValidator(_finite), Field(ge=0), Allowed("a finite number of 0 or more")]
 Count = Annotated[int, Field(ge=0), Allowed("a whole number of 0 or more")]
 PositiveCount = Annotated[int, Field(gt=0), Allowed("a whole number above 0")]
 Size = Annotated[
-    int, BeforeValidator(_bytes), Field(gt=0), Allowed("a number of bytes above 0, such as 65536, 64KiB or 32MiB")
+    int,
+    BeforeValidator(_bytes),
+    Field(gt=0),
+    Allowed("a number of bytes above 0, such as 65536, 64KiB or 32MiB", _write_bytes),
 ]
 Networks = Annotated[
     tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...],
@@ -104,7 +123,7 @@ class Settings(BaseModel):
     kthena_fast_lenient_env: Boolean = False
     """A bad value of one of upstream's variables warns and takes the default, as upstream does."""
     pod_namespace: str = "default"
-    """Namespace that this process runs in."""
+    """Namespace that this process runs in; of no effect yet: only the Kubernetes source asks for it."""
 
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -113,9 +132,12 @@ class Settings(BaseModel):
     ] = "info"
     """Of the application log, which goes to stderr."""
     log_format: Annotated[Literal["text", "json"], Allowed("text or json")] = "text"
+    """Of the application log."""
 
     access_log_enabled: Boolean = True
+    """One line per request, at its end."""
     access_log_format: Annotated[Literal["text", "json"], Allowed("text or json")] = "text"
+    """Upstream's layouts, with our fields after upstream's."""
     access_log_output: Annotated[str, Field(min_length=1), Allowed("stdout, stderr or the path of a file")] = "stdout"
     """A file is appended to, reopened on SIGHUP and flushed on exit."""
 
@@ -155,8 +177,11 @@ class Settings(BaseModel):
     fairness_policy: Annotated[Literal["window", "vtc"], Allowed("window or vtc")] = "window"
     """`window`: least used in the window goes first; `vtc`: virtual token counters (Sheng et al., OSDI'24)."""
     fairness_window_size: Window = 300.0
+    """How far back use counts."""
     fairness_input_token_weight: Weight = 1.0
+    """What a prompt token counts for in a user's use."""
     fairness_output_token_weight: Weight = 2.0
+    """What a generated token counts for in a user's use: it takes an engine longer than a prompt token."""
     fairness_queue_timeout: PositiveDuration = 60.0
     """Longest wait for a turn; beyond it: 504."""
     fairness_max_concurrent: Count = 0
@@ -187,7 +212,7 @@ class Settings(BaseModel):
         tuple[str, ...],
         BeforeValidator(_list),
         Field(min_length=1),
-        Allowed("body:FIELD, header:NAME and anonymous, separated by commas"),
+        Allowed("body:FIELD, header:NAME and anonymous, separated by commas", ",".join),
     ] = ("body:user", "body:userId", "anonymous")
     """Who a request's user is: the first source that gives a name."""
     fairness_shares_file: str = ""
@@ -199,8 +224,11 @@ class Settings(BaseModel):
     """Upstream's session-boost queue: not built, so true is refused."""
 
     redis_host: str = ""
+    """Upstream's; of no effect yet: each replica counts requests in flight on its own."""
     redis_port: Annotated[int, Field(ge=1, le=65535), Allowed("a port from 1 to 65535")] = 6379
+    """Upstream's; of no effect yet, as is redis_host."""
     redis_password: str = ""
+    """Upstream's; of no effect yet, as is redis_host."""
 
 
 UPSTREAMS_OWN = frozenset(
@@ -250,10 +278,23 @@ def variables() -> dict[str, str]:
     return {name.upper(): name for name in Settings.model_fields}
 
 
+_TEXT = Allowed("a text")
+
+
+def _allowed(field: str) -> Allowed:
+    return next((entry for entry in Settings.model_fields[field].metadata if isinstance(entry, Allowed)), _TEXT)
+
+
 def allowed(field: str) -> str:
     """What a field may hold, in words."""
-    metadata = Settings.model_fields[field].metadata
-    return next((entry.words for entry in metadata if isinstance(entry, Allowed)), "a text")
+    return _allowed(field).words
+
+
+def default(field: str) -> str:
+    """A field's default as the environment would give it; empty where there is none."""
+    value = Settings.model_fields[field].default
+    assert value is not PydanticUndefined
+    return "" if value is None or value == () else _allowed(field).write(value)
 
 
 def read(environment: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
@@ -282,9 +323,7 @@ def read(environment: Mapping[str, str], warn: Callable[[str], None]) -> Setting
             line = f"{field.upper()}={given[field]!r} is not allowed: it must be {allowed(field)}"
             if not _is_lenient(environment) or field.upper() not in UPSTREAMS_OWN:
                 raise BadSetting(line) from None
-            default = Settings.model_fields[field].default
-            assert default is not PydanticUndefined
-            warn(f"{line}; {default!r} is used")
+            warn(f"{line}; {default(field) or 'none'} is used")
             del values[field]
             continue
         _refuse_what_is_not_built(settings)

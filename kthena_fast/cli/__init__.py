@@ -17,6 +17,7 @@ class _Group(click.Group):
         "simulate": "kthena_fast.cli.simulate",
         "validate": "kthena_fast.cli.validate",
         "crds": "kthena_fast.cli.crds",
+        "settings": "kthena_fast.cli.settings",
         "version": "kthena_fast.cli.version",
     }
 
