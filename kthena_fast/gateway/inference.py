@@ -221,7 +221,12 @@ class InferenceWay:
         hold.grow_to(length or 0)
         if request.content.at_eof():
             return b""
-        if any(name.lower() == b"expect" for name, _ in request.raw_headers) and request.transport is not None:
+        if (
+            request.transport is not None
+            and not request.content.is_eof()
+            and request.version >= (1, 1)
+            and any(name.lower() == b"expect" for name, _ in request.raw_headers)
+        ):
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         progress = _Progress(self.deadlines, self.settings.body_timeout, request.content.set_exception)
         pieces: list[bytes] = []
