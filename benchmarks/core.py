@@ -1,6 +1,6 @@
-"""What the ledger and the heap cost: ``python -m benchmarks.core [--json]``, both twins, one process for each measurement.
+"""What the ledger and the heap cost: ``python -m benchmarks.core [--json]``, for both twins, each in its own process.
 
-A figure means little without the machine, so ``calibration`` says what ``heapq.heapreplace`` costs on it; `TARGETS` are
+A figure means little without the machine, so ``calibration`` says what ``heapq.heapreplace`` costs on it; `RATIOS` are
 multiples of that. Exit status: 2 when the compiled core is not the one that the package loads, 1 when the compiled
 core misses a target, else 0.
 """
@@ -228,9 +228,10 @@ def misses(report: dict[str, dict[str, float]]) -> list[str]:
         for key, most in RATIOS.items()
         if figures[key] > most * unit
     ]
-    return found + [
-        f"{key} is {figures[key]:.2f}, more than {most}" for key, most in LIMITS.items() if figures[key] > most
-    ]
+    for key, limit in LIMITS.items():
+        if figures[key] > limit:
+            found.append(f"{key} is {figures[key]:.2f}, more than {limit}")
+    return found
 
 
 def show(report: dict[str, dict[str, float]]) -> None:

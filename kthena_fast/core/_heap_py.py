@@ -86,7 +86,7 @@ class Ticket:
 
     def stand(self, standing: Any) -> None:
         """Give the user a new share and class; wherever he waits, he moves at once."""
-        if self.state != WAITING and self.state != CALLED:
+        if self.state not in (WAITING, CALLED):
             raise RuntimeError("the request is not here")
         self.heap.stand(self.row, self.heap.ledger.checked_standing(standing))
 
@@ -144,11 +144,13 @@ class Heap:
 
     def enter(self, ticket: Ticket, user: Any, units: Any, now: Any, standing: Any = 0) -> None:
         """Let a request wait, to be charged ``units`` when it is called; ``standing`` is from `Ledger.standing`."""
+        if not isinstance(ticket, Ticket):
+            raise TypeError(f"ticket must be a Ticket, not {type(ticket).__name__}")
         ledger = self.ledger
         ledger.at(now)
         owed = ledger.units(units)
         number = ledger.checked_standing(standing)
-        if ticket.state == WAITING or ticket.state == CALLED:
+        if ticket.state in (WAITING, CALLED):
             raise RuntimeError("the request has not left")
         if self.waiting >= self._most:
             raise QueueFull("queue_full")
@@ -252,15 +254,16 @@ class Heap:
         ring = self.ledger.ring
         seats = ring.seats
         queue = self._line(ring.ranks[number])
+        if self._measure == 1:
+            # What the user was charged before the last turn must not weigh on him now. Before he has a seat: catching
+            # up moves whoever sits.
+            ring.touch(row)
+            seats.windowed += 1
         if self._lift:
             self._lift_row(row, queue)
         seat = seats.take(row)
         seats.after[seat] = ring.halves[8 * row + 6]
         ring.halves[8 * row + 6] = seat
-        if self._measure == 1:
-            seats.windowed += 1
-            # What the user was charged before the last turn must not weigh on him now.
-            ring.touch(row)
         queue.push(seat, ring.key(row, self._measure), order)
         return seat
 

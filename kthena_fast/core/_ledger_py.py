@@ -1,7 +1,7 @@
 """The ledger: see `ledger` for what it promises. Here are its rows: who has one, who keeps it, who loses it.
 
-1. Zeroed memory means free: `pins` 0 is a free row, n + 1 a row that n requests hold. A row with pins 1 is idle; only idle
-   rows are forgotten or evicted.
+1. Zeroed memory means free: `pins` 0 is a free row, n + 1 a row that n requests hold. A row with pins 1 is idle; only
+   idle rows are forgotten or evicted.
 2. Rows never used lie from `_used` on; the forgotten ones are a stack, `_free`, whose height is `_used` - `held`.
 3. The name of an idle row stays only while the row is on its model's board. A board that is full is cut to the
    heaviest, and what leaves a row must then exceed the least of them to join: a few operations a request, whatever

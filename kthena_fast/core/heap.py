@@ -21,7 +21,8 @@
    charge events as they come, finish with the usage; or with 0 if the engine never got the request.
 7. A permit that several heaps may use goes to `best` of them.
 8. A request that may not wait is `QueueFull` with the ``reason`` ``"queue_full"`` or ``"user_queue_full"``, or
-   `LedgerFull`. Errors otherwise as in `ledger`; a call that the drawing does not know is a `RuntimeError`. What was refused changed nothing.
+   `LedgerFull`. A call that the drawing does not know is a `RuntimeError`. Other errors as in `ledger`, the same in
+   both twins; what was refused changed nothing.
 """
 
 from typing import TYPE_CHECKING

@@ -18,8 +18,8 @@
 7. Users are found by 16 bytes: XXH3-128 of the name, seeded by XXH3-64 of the model, seeded by a secret that each
    process draws (pass ``seed`` for replicas to agree). A keyed BLAKE2b would cost more than all the rest of a request;
    without the seed nobody can prepare two names that meet, and nothing a client sees depends on a digest.
-8. Values of the wrong type are `TypeError` (a bool is no int, an int no clock), values out of range and NaN `ValueError`, a row
-   that nobody holds `LookupError`, the same in both twins; what was refused changed nothing.
+8. Values of the wrong type are `TypeError` (a bool is no int, an int no clock), values out of range and NaN
+   `ValueError`, a row that nobody holds `LookupError`, the same in both twins; what was refused changed nothing.
 """
 
 from typing import TYPE_CHECKING
