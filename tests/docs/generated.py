@@ -1,0 +1,105 @@
+"""The parts of the documents that come from the code: `python -m tests.docs.generated` writes them anew.
+
+A part stands between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is a key of `PARTS`.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+
+from kthena_fast.cli import flags
+from kthena_fast.cli import settings as reference
+from kthena_fast.cli.gateway import gateway
+from kthena_fast.telemetry import access_line, metrics, one_line
+from tests.telemetry import records
+
+ROOT = Path(__file__).parents[2]
+PART = re.compile(r"(?<=<!-- generated: )([a-z-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    # A bar would end its cell.
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |") for line in lines)
+
+
+def obeyed_flags() -> str:
+    rows = []
+    for option in gateway.params:
+        if isinstance(option, click.Option) and not option.hidden:
+            value = "PORT" if option.type is flags.PORT else option.make_metavar(click.Context(gateway))
+            # What has no default holds a sentinel of click's own.
+            default = str(option.default) if isinstance(option.default, str | int) else ""
+            if isinstance(option.type, flags.GoBoolean):
+                default = default.lower()
+            name = " ".join((", ".join(f"`{name}`" for name in option.opts), f"`{value}`"))
+            rows.append((name, f"`{default}`" if default else "", option.help or ""))
+    return table(("flag", "default", "meaning"), rows)
+
+
+def other_flags() -> str:
+    """Flags by what becomes of them, and why."""
+    becomes = [
+        *((flag, "accepted, no effect", why) for flag, (_, why) in flags.NO_EFFECT.items()),
+        *((flag, "accepted, no effect", why) for flag, why in flags.NO_EFFECT_BOOLEANS.items()),
+        *((f"{flag}=true", "refused", why) for flag, why in flags.REFUSED_WHEN_TRUE.items()),
+    ]
+    together: dict[tuple[str, str], list[str]] = {}
+    for flag, what, why in becomes:
+        together.setdefault((what, why), []).append(f"`{flag}`")
+    return table(
+        ("flags", "what becomes of them", "why"), ((", ".join(found), *which) for which, found in together.items())
+    )
+
+
+def metric_table() -> str:
+    destination = ", ".join(metrics.DESTINATION)
+    return table(
+        ("metric", "type", "labels", "meaning"),
+        (
+            (f"`{metric.name}`", metric.kind, ", ".join(metric.labels).replace(destination, "*D*"), metric.help)
+            for metric in metrics.ALL
+        ),
+    )
+
+
+def access_log(form: access_line.Format) -> str:
+    record = records.exchange(
+        streaming=True,
+        user="alice",
+        policy="window",
+        queue_time=0.25,
+        queue_position=3,
+        usage_at_admission=1200.0,
+        share_at_admission=1.0,
+    )
+    line = access_line.formatter(form)(record, 0.0).decode()
+    # The reader's zone is not that of whoever wrote the document last.
+    return f"```\n{line.replace(one_line.timestamp(records.WALL), '2026-03-01T09:15:00.4821Z')}```\n"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "settings": reference.as_markdown,
+    "flags": obeyed_flags,
+    "other-flags": other_flags,
+    "metrics": metric_table,
+    "access-log-text": lambda: access_log("text"),
+    "access-log-json": lambda: access_log("json"),
+}
+
+
+def renewed(text: str) -> str:
+    """A document with its generated parts as the code has them now."""
+    return PART.sub(lambda found: f"{found[1]}{found[2]}\n{PARTS[found[1]]()}\n", text)
+
+
+if __name__ == "__main__":
+    for document in documents():
+        document.write_text(renewed(document.read_text()))
