@@ -1,0 +1,233 @@
+"""Life inside one process: from the first moment, through what is not read yet, to the last byte of a drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kthena_fast.gateway import app, listening, router_config
+from kthena_fast.gateway.inference import InferenceWay
+from kthena_fast.mock_engine import EngineConfig
+from kthena_fast.settings import Settings
+from kthena_fast.sources import Observation
+from tests.gateway import running
+
+OPTIONS = app.Options(host="127.0.0.1", port=0, metrics_port=0, debug_port=0)
+QUIET = Settings(access_log_enabled=False)
+
+
+def nothing_yet(_: list[str]) -> None:
+    return None
+
+
+def test_a_gateway_that_was_not_told_otherwise_listens_on_both_families() -> None:
+    assert app.Options().host == "::"
+
+
+async def test_health_is_there_before_anything_was_read_and_readiness_says_what_is_missing() -> None:
+    async with running.scene(given=nothing_yet) as scene:
+        for port in (scene.gateway.port, scene.gateway.metrics_port):
+            assert (await scene.get("/healthz", port)).status == 200
+            ready = await scene.get("/readyz", port)
+            assert (ready.status, ready.json()["detail"]) == (503, "no objects have been read yet")
+
+
+async def test_before_the_first_sync_a_model_is_503_not_synced_and_never_404() -> None:
+    async with running.scene(given=nothing_yet) as scene:
+        answers = [await scene.ask(running.chat()), await scene.get("/v1/models"), await scene.get("/v1/models/llama")]
+        for answer in answers:
+            assert (answer.status, answer.code) == (503, "not_synced")
+            assert "retry-after" in answer.headers
+        address = scene.servers[0].url.removeprefix("http://")
+        scene.source.change(running.objects([address]))
+        assert (await scene.get("/readyz")).status == 200
+        assert (await scene.ask(running.chat())).status == 200
+
+
+class Failing:
+    async def run(self, publish: Callable[[Observation], None]) -> None:
+        raise RuntimeError("the disk is gone")
+
+
+async def test_a_source_that_fails_at_once_is_told_by_readiness(caplog: pytest.LogCaptureFixture) -> None:
+    async with app.running(OPTIONS, QUIET, Failing()) as gateway:
+        # The task of the source runs when this one waits.
+        await asyncio.sleep(0)
+        assert "the disk is gone" in gateway.state.detail
+        assert "the source of objects failed" in caplog.text
+
+
+async def test_a_failed_start_leaves_nothing_open() -> None:
+    tasks = asyncio.all_tasks()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = app.Options(host="127.0.0.1", port=0, metrics_port=taken.getsockname()[1], debug_port=0)
+        gateway = app.Gateway(options, QUIET, running.Given(None))
+        with pytest.raises(app.CannotStart, match=rf"--metrics-port {options.metrics_port}: .* already in use"):
+            await gateway.start()
+    assert asyncio.all_tasks() == tasks
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", gateway.port)
+
+
+async def test_a_stopped_gateway_leaves_no_task_and_no_port() -> None:
+    tasks = asyncio.all_tasks()
+    async with app.running(OPTIONS, QUIET, running.Given(None)) as gateway:
+        ports = [gateway.port, gateway.metrics_port, gateway.debug_port]
+    assert asyncio.all_tasks() == tasks
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_a_drain_waits_until_a_slow_client_has_taken_its_answer() -> None:
+    size = 50_000
+    config = EngineConfig(models=(running.MODEL,))
+    async with running.scene(config) as scene:
+        raw = await scene.connect(receive_buffer=4096)
+        raw.say(running.get("/healthz"))
+        assert (await raw.answer()).status == 200
+        # What the kernel does not take waits in the process, and is gone with it.
+        way = scene.gateway._way
+        assert isinstance(way, InferenceWay)
+        (connection,) = way.server.connections
+        assert connection.transport is not None
+        sock = connection.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        raw.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        raw.say(running.chat(f"X-Mock-Fault: big-body:{size}"))
+        await scene.engine.until(lambda: scene.engine.arrivals == 1)
+        await scene.settled()
+        assert connection.transport.get_write_buffer_size() > 0, "or this test shows nothing"
+        draining = asyncio.create_task(scene.gateway.drain())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not draining.done()
+        raw.reader._transport.resume_reading()  # type: ignore[attr-defined]
+        answer = await raw.answer()
+        assert answer.status == 200
+        assert len(answer.body) > size
+        await running.within(running.PATIENCE, draining)
+
+
+async def test_a_drain_without_anything_to_wait_for_is_over_at_once() -> None:
+    async with running.scene() as scene:
+        await running.within(running.PATIENCE, scene.gateway.drain())
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(scene.host, scene.gateway.port)
+
+
+async def test_a_connection_whose_answer_ends_after_the_listener_closed_is_closed() -> None:
+    async with running.scene() as scene:
+        raw = await scene.connect()
+        raw.say(running.chat("X-Mock-Hold-After: 1", "X-Mock-Output-Tokens: 2", stream=True))
+        _, _, headers = await raw.head()
+        assert "connection" not in headers, "it began before the drain"
+        draining = asyncio.create_task(scene.gateway.drain())
+        await scene.engine.until(lambda: scene.engine.held == 1)
+        scene.engine.release()
+        assert (await raw.rest()).endswith(b"0\r\n\r\n")
+        await running.within(running.PATIENCE, draining)
+
+
+async def test_debug_shows_what_the_process_holds() -> None:
+    async with running.scene() as scene:
+        port = scene.gateway.debug_port
+        before = (await scene.get("/debug/runtime?collect=true", port)).json()
+        raw = await scene.connect()
+        raw.say(running.chat("X-Mock-Hold-After: 0"))
+        await scene.engine.until(lambda: scene.engine.held == 1)
+        during = (await scene.get("/debug/runtime", port)).json()
+        assert (before["requests"], during["requests"]) == (0, 1)
+        assert (before["clientConnections"], during["clientConnections"]) == (0, 1)
+        assert during["tasks"] > before["tasks"]
+        assert during["descriptors"] > before["descriptors"]
+        scene.engine.release()
+        assert (await raw.answer()).status == 200
+        after = (await scene.get("/debug/runtime", port)).json()
+        assert (after["requests"], after["idleEngineConnections"], after["deadlines"]) == (0, 1, 0)
+
+
+def test_localhost_is_found_at_its_ipv4_address() -> None:
+    with contextlib.closing(listening.open_socket("--debug-port", "localhost", 0)) as opened:
+        assert opened.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_host_that_is_not_one_names_the_flag() -> None:
+    with pytest.raises(listening.CannotListen, match=r"--port 80: cannot listen on nowhere\.invalid:80: "):
+        listening.open_socket("--port", "nowhere.invalid", 80)
+
+
+def test_the_wildcard_takes_ipv4_and_ipv6() -> None:
+    with contextlib.closing(listening.open_socket("--port", "::", 0)) as opened:
+        for host in ("127.0.0.1", "::1"):
+            with socket.create_connection((host, listening.port_of(opened)), timeout=running.PATIENCE):
+                pass
+
+
+CONFIG = """
+auth:
+scheduler:
+  pluginConfig:
+  - name: least-latency
+    args: {TTFTTPOTWeightFactor: 0.5}
+  plugins:
+    Filter: {enabled: [least-requests]}
+    Score:
+      enabled:
+      - {name: least-latency, weight: 1}
+"""
+
+
+def test_plugins_are_announced_as_not_obeyed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "routerConfiguration.yaml"
+    path.write_text(CONFIG)
+    router_config.Followed(path)
+    (said,) = caplog.messages
+    assert said.startswith(f"{path}: scheduler.plugins: plugins are not built yet (least-requests, least-latency): ")
+
+
+BAD_CONFIGS = {
+    "not YAML": ("a: [", "while parsing"),
+    "a list": ("- a", "must be a mapping"),
+    "a wrong type": ("scheduler: 7", "scheduler"),
+    "a date that is none": ("a: 2001-99-99", "month"),
+    "a key twice": ("auth: {}\nauth: {}\n", "duplicate key"),
+    "authentication": ("auth: {jwksUri: 'https://a.test'}", "auth.jwksUri: 'https://a.test' is not allowed"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_CONFIGS)
+def test_a_bad_router_configuration_is_one_line_with_the_file_and_the_reason(what: str, tmp_path: Path) -> None:
+    text, reason = BAD_CONFIGS[what]
+    path = tmp_path / "routerConfiguration.yaml"
+    path.write_text(text)
+    with pytest.raises(router_config.BadRouterConfig) as caught:
+        router_config.read(path)
+    said = str(caught.value)
+    assert said.startswith(f"--router-config {path}: ")
+    assert reason in said
+    assert "\n" not in said
+
+
+def test_a_changed_router_configuration_is_read_and_a_bad_one_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "routerConfiguration.yaml"
+    path.write_text("auth: {issuer: first}\n")
+    followed = router_config.Followed(path)
+    assert not followed.look()
+    path.write_text("auth: {issuer: second}\n")
+    assert followed.look()
+    assert followed.config.auth.issuer == "second"
+    path.write_text("auth: {jwksUri: 'https://a.test'}\n")
+    assert not followed.look()
+    assert not followed.look()
+    assert followed.config.auth.issuer == "second"
+    assert [line for line in caplog.messages if "what was read before stays" in line] == [caplog.messages[-1]]
