@@ -26,7 +26,7 @@ SERVING = re.compile(r"serving on .*:(\d+), metrics on port (\d+), debug on loca
 async def until(holds: Callable[[], Awaitable[bool]], patience: float = PATIENCE) -> None:
     """Return when something holds that tells nobody; the only place where a test looks again and again."""
     async with asyncio.timeout(patience):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 - another process sets no event here
             await asyncio.sleep(0.01)
 
 
