@@ -66,6 +66,8 @@ cdef class Heap:
 
     @cython.locals(queue=Line, found="long long")
     cdef Py_ssize_t _users(self) except -1
+    @cython.locals(queue=Line, found="long long")
+    cdef Py_ssize_t _rekeyed(self) except -1
     @cython.locals(queue=Line, other=Line, found="long long")
     cpdef Py_ssize_t position(self, Ticket ticket) except -1
     @cython.locals(queue=Line, widest=double)

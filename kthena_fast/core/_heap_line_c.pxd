@@ -26,6 +26,7 @@ cdef class Line:
     cdef int measure
     cdef unsigned int rank
     cdef long long size
+    cdef long long rekeyed
     cdef long long _room
     cdef double[::1] _keys
     cdef unsigned long long[::1] _orders
@@ -45,6 +46,7 @@ cdef class Line:
     cdef int remove(self, unsigned int seat) except -1
     @cython.locals(at="long long")
     cdef int move(self, unsigned int seat, double key, unsigned long long order) except -1
+    @cython.locals(at="long long")
     cdef int rekey(self, unsigned int seat, double key) except -1
     @cython.locals(above="long long")
     cdef int _settle(self, long long at, unsigned int seat, double key, unsigned long long order) except -1

@@ -1,3 +1,5 @@
+# cython: wraparound=False, initializedcheck=False
+# No index here is negative, and an array that was never made has no item, so boundscheck, which stays, sees it.
 """The users of one class who wait in one heap, best first, and the seats they wait on.
 
 1. A *seat* is one user waiting in one heap, a small number from 1 on; 0 is no seat. A user who waits in two heaps
@@ -66,7 +68,7 @@ class Seats:
 class Line:
     __slots__ = (
         "_keys", "_orders", "_room", "_taken",
-        "left_high", "left_key", "left_low", "left_row", "measure", "owner", "rank", "seats", "size",
+        "left_high", "left_key", "left_low", "left_row", "measure", "owner", "rank", "rekeyed", "seats", "size",
     )  # fmt: skip
 
     def __init__(self, seats: Seats, owner: object, measure: int, rank: int) -> None:
@@ -76,6 +78,8 @@ class Line:
         self.measure = measure
         self.rank = rank
         self.size = 0
+        # How often a seat got another key while it was taken.
+        self.rekeyed = 0
         self._room = 16
         self._keys = memory.small(self._room, "d")
         self._orders = memory.small(self._room, "Q")
@@ -126,7 +130,10 @@ class Line:
             self._settle(at, seat, key, order)
 
     def rekey(self, seat: int, key: float) -> None:
-        self.move(seat, key, self._orders[self.seats.place[seat]])
+        at = self.seats.place[seat]
+        if key != self._keys[at]:
+            self.rekeyed += 1
+            self._settle(at, seat, key, self._orders[at])
 
     def _settle(self, at: int, seat: int, key: float, order: int) -> None:
         above = (at - 1) >> 2 if at > 0 else 0
@@ -154,10 +161,11 @@ class Line:
             best_key = self._keys[child]
             for other in range(child + 1, end):
                 other_key = self._keys[other]
-                if other_key < best_key or (other_key == best_key and self._orders[other] < self._orders[best]):
+                # Twice a comparison of numbers that are at hand, rather than once one that must be fetched.
+                if other_key <= best_key and (other_key < best_key or self._orders[other] < self._orders[best]):
                     best = other
                     best_key = other_key
-            if not (best_key < key or (best_key == key and self._orders[best] < order)):
+            if best_key > key or (best_key == key and self._orders[best] > order):
                 break
             self._put(at, self._taken[best], best_key, self._orders[best])
             at = best

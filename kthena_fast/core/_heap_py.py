@@ -373,6 +373,17 @@ class Heap:
             found += queue.size
         return found
 
+    @property
+    def rekeyed(self) -> int:
+        """How often a user who waited was moved, or his key changed where he was: by charges, turns and new shares."""
+        return self._rekeyed()
+
+    def _rekeyed(self) -> int:
+        found = 0
+        for queue in self._lines:
+            found += queue.rekeyed
+        return found
+
     def __len__(self) -> int:
         return self.waiting
 

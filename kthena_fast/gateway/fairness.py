@@ -39,7 +39,7 @@ class Fairness:
         registry: Registry,
         engine_tls: ssl.SSLContext,
     ) -> None:
-        """BadShares where FAIRNESS_SHARES_FILE cannot be obeyed."""
+        """BadShares where FAIRNESS_SHARES_FILE or the weights cannot be obeyed."""
         self._settings = settings
         limit: gates.Limit = gates.Adaptive(settings.fairness_pod_concurrency)
         if settings.fairness_max_concurrent:
@@ -109,15 +109,20 @@ class Fairness:
             log.info("the shares in %s were reloaded", self._shares_path)
 
     def _obey(self, read: shares.Shares) -> None:
-        self.turns.shares = read
-        self.turns.tariff = self._tariff(read)
+        self.turns.obey(read, self._tariff(read))
 
     def _tariff(self, read: shares.Shares) -> Tariff:
         settings = self._settings
         own_input, own_output = read.input_weight, read.output_weight
         token = settings.fairness_priority_token_weight
-        return Tariff.of(
-            token * (settings.fairness_input_token_weight if own_input is None else own_input),
-            token * (settings.fairness_output_token_weight if own_output is None else own_output),
-            settings.fairness_priority_request_num_weight,
-        )
+        try:
+            return Tariff.of(
+                token * (settings.fairness_input_token_weight if own_input is None else own_input),
+                token * (settings.fairness_output_token_weight if own_output is None else own_output),
+                settings.fairness_priority_request_num_weight,
+            )
+        except ValueError as problem:
+            raise shares.BadShares(
+                f"{problem}: FAIRNESS_PRIORITY_REQUEST_NUM_WEIGHT, or FAIRNESS_PRIORITY_TOKEN_WEIGHT times the weight "
+                "of a token"
+            ) from problem

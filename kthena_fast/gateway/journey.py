@@ -109,13 +109,19 @@ class Journey:
             await self._forward(exchange, downstream, server, meter, None)
         else:
             exchange.user = self._identifier.of(exchange)
-            await self._take_a_turn(exchange, downstream, self._turns, meter)
+            await self._take_a_turn(exchange, match, downstream, self._turns, meter)
 
-    async def _take_a_turn(self, exchange: Exchange, downstream: Downstream, turns: Turns, meter: Meter) -> None:
+    async def _take_a_turn(
+        self, exchange: Exchange, match: Match, downstream: Downstream, turns: Turns, meter: Meter
+    ) -> None:
         """Wait until the user is next, be served, and give the permit back whatever happens."""
-        turn = await turns.wait(exchange, lambda: self._match_usable(exchange))
+        self._require_usable(exchange, match)
         try:
+            turn = await turns.wait(exchange, match, lambda: self._match_usable(exchange))
+        finally:
+            # Also where it waited in vain.
             exchange.answer_lines = QUEUE_TIME % exchange.queue_time
+        try:
             assert turn.server is not None
             await self._forward(exchange, downstream, turn.server, meter, turn)
         finally:
@@ -162,11 +168,14 @@ class Journey:
         return match
 
     def _match_usable(self, exchange: Exchange) -> Match:
-        """The match on the snapshot in service; waiting for a server that has no pod would be in vain."""
         match = self._match(exchange)
+        self._require_usable(exchange, match)
+        return match
+
+    def _require_usable(self, exchange: Exchange, match: Match) -> None:
+        """Nobody begins to wait for a server that has no pod."""
         if not self._state.snapshot.is_usable(match):
             raise errors.no_ready_pod(exchange.model)
-        return match
 
     def _draw_server(self, exchange: Exchange, match: Match) -> Server:
         server = self._state.snapshot.draw(match, self._draw)

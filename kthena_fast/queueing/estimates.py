@@ -16,21 +16,29 @@ BYTES_PER_TOKEN = 4.0
 TOKENS_PER_EVENT = 1.0
 """Where learning starts: an engine sends an event a token, unless it decodes speculatively or batches events."""
 
+TOKENS_PER_SECOND = 0.0
+"""Where learning starts: nothing is assumed of an engine's pace."""
+
 WEIGHT_OF_NEWEST = 0.05
 LEAST_BYTES = 64
 """Shorter prompts are mostly the chat template, which is not in the body."""
 RANGE_OF_BYTES = (0.5, 16.0)
 RANGE_OF_EVENTS = (0.1, 64.0)
+RANGE_OF_SECONDS = (0.0, 10_000.0)
+ENVELOPE_BYTES = 200
+"""Of an answer that is not streamed: id, model, choices and the like around the text."""
 
 
 class Ratios:
     """What one model's requests have taught."""
 
-    __slots__ = ("bytes_per_token", "tokens_per_event")
+    __slots__ = ("bytes_per_token", "tokens_per_event", "tokens_per_second")
 
     def __init__(self) -> None:
         self.bytes_per_token = BYTES_PER_TOKEN
         self.tokens_per_event = TOKENS_PER_EVENT
+        self.tokens_per_second = TOKENS_PER_SECOND
+        """Of one request."""
 
     def input_tokens(self, exchange: Exchange, image_tokens: int) -> int:
         """Estimated from the body: text by learned bytes per token, token arrays by length, images a constant."""
@@ -42,7 +50,11 @@ class Ratios:
 
     def output_tokens_of_bytes(self, count: int) -> int:
         """Of an answer that came without usage and not as a stream."""
-        return int(count / self.bytes_per_token)
+        return int(max(count - ENVELOPE_BYTES, 0) / self.bytes_per_token)
+
+    def output_tokens_of_seconds(self, seconds: float) -> int:
+        """Of an answer whose client left before the engine showed any of it."""
+        return int(max(seconds, 0.0) * self.tokens_per_second)
 
     def learn(self, exchange: Exchange) -> None:
         """Compare a finished exchange's usage with its body and its events."""
@@ -54,6 +66,19 @@ class Ratios:
             self.tokens_per_event = _step(
                 self.tokens_per_event, exchange.output_tokens / exchange.events, RANGE_OF_EVENTS
             )
+        seconds = _seconds(exchange)
+        if exchange.output_tokens > 0 and seconds > 0:
+            pace = exchange.output_tokens / seconds
+            # Nothing was assumed, so the first is believed.
+            before = self.tokens_per_second or min(pace, RANGE_OF_SECONDS[1])
+            self.tokens_per_second = _step(before, pace, RANGE_OF_SECONDS)
+
+
+def _seconds(exchange: Exchange) -> float:
+    """How long an engine worked on it."""
+    if exchange.forwarded is None or exchange.upstream_ended is None:
+        return 0.0
+    return exchange.upstream_ended - exchange.forwarded
 
 
 def _step(mean: float, newest: float, limits: tuple[float, float]) -> float:

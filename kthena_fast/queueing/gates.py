@@ -10,14 +10,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import math
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from kthena_fast.queueing.turns import Queue
+    from kthena_fast.queueing.queue import Queue
     from kthena_fast.routing.snapshot import Pod, Server
 
-FRESH_SECONDS = 5.0
+FRESH_SECONDS: Final = 5.0
 """Older metrics say nothing about now."""
+
+LATEST_TIMER: Final = 0.01
+"""Seconds that a timer may be late without the turns after it being late too."""
 
 
 class Gate(Protocol):
@@ -41,7 +45,8 @@ class Gate(Protocol):
 class Limit(Protocol):
     """How many requests a server may have at once."""
 
-    def of(self, server: Server, now: float) -> int: ...
+    def of(self, server: Server, now: float) -> tuple[int, float]:
+        """So many, and until when that holds unless something is learned."""
 
 
 class Fixed:
@@ -52,8 +57,8 @@ class Fixed:
     def __init__(self, most: int) -> None:
         self._most = most
 
-    def of(self, server: Server, now: float) -> int:
-        return self._most
+    def of(self, server: Server, now: float) -> tuple[int, float]:
+        return self._most, math.inf
 
 
 class Adaptive:
@@ -71,10 +76,15 @@ class Adaptive:
         self._learned: dict[str, tuple[int, float]] = {}
         """By pod key: limit, and when the engine was last asked."""
 
-    def of(self, server: Server, now: float) -> int:
-        if not self._learned:
-            return self._start * len(server.pods)
-        return sum(self.of_pod(pod, now) for pod in server.pods)
+    def of(self, server: Server, now: float) -> tuple[int, float]:
+        total = 0
+        until = math.inf
+        for pod in server.pods:
+            total += self.of_pod(pod, now)
+            learned = self._learned.get(pod.key)
+            if learned is not None and now - learned[1] <= FRESH_SECONDS:
+                until = min(until, learned[1] + FRESH_SECONDS)
+        return total, until
 
     def of_pod(self, pod: Pod, now: float) -> int:
         learned = self._learned.get(pod.key)
@@ -100,7 +110,7 @@ class Adaptive:
 class ServerGate:
     """The permits of one ModelServer."""
 
-    __slots__ = ("_limit", "_server", "key", "out", "queues")
+    __slots__ = ("_limit", "_most", "_server", "_until", "key", "out", "queues")
 
     def __init__(self, key: str, limit: Limit) -> None:
         self.key = key
@@ -109,14 +119,27 @@ class ServerGate:
         self.queues: list[Queue] = []
         self._limit = limit
         self._server: Server | None = None
+        # The limit is a sum over pods, and asked for twice a request: it is kept for as long as it holds.
+        self._most = 0
+        self._until = -math.inf
 
     def serve(self, server: Server | None) -> None:
         """Take the server as the snapshot in service has it; None: it is gone."""
         self._server = server
+        self._until = -math.inf
+
+    def relearn(self) -> None:
+        """Something was learned of one of its pods."""
+        self._until = -math.inf
 
     def limit(self, now: float) -> int:
-        server = self._server
-        return self._limit.of(server, now) if server is not None and server.pods else 0
+        if now > self._until:
+            server = self._server
+            if server is None or not server.pods:
+                self._most, self._until = 0, math.inf
+            else:
+                self._most, self._until = self._limit.of(server, now)
+        return self._most
 
     def has_room(self, now: float) -> bool:
         return self.out < self.limit(now)
@@ -144,7 +167,7 @@ class ModelGate:
         self.interval = interval
         self.ready_at = 0.0
         self.is_awaited = False
-        """Whether a timer for `ready_at` is set."""
+        """Whether somebody has waited since before `ready_at`, and a timer is set for it."""
         self.out = 0
         self.queues: list[Queue] = []
 
@@ -152,8 +175,10 @@ class ModelGate:
         return now >= self.ready_at
 
     def take(self, now: float) -> None:
-        # From now on, not from when it was ready: idling earns nothing.
-        self.ready_at = now + self.interval
+        # From now on, not from when it was ready: idling earns nothing. A timer's lateness is made up for, though, or
+        # a hundred turns a second would be ninety.
+        since = max(self.ready_at, now - LATEST_TIMER) if self.is_awaited else now
+        self.ready_at = since + self.interval
         self.out += 1
 
     def give_back(self) -> None:
@@ -161,3 +186,6 @@ class ModelGate:
 
     def server(self) -> Server | None:
         return None
+
+    def __repr__(self) -> str:
+        return f"<ModelGate {self.key!r}: {self.out} out>"

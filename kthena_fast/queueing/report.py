@@ -24,6 +24,8 @@ class Meter:
         "_full",
         "_inflight",
         "_rebuilds",
+        "_rekeys",
+        "_rekeys_seen",
         "_size",
         "_table",
         "_timeouts",
@@ -39,6 +41,8 @@ class Meter:
         self._dequeued = registry.slot(metrics.FAIRNESS_QUEUE_DEQUEUE, model, everybody)
         self._inflight = registry.slot(metrics.FAIRNESS_QUEUE_INFLIGHT, model)
         self._rebuilds = registry.slot(metrics.FAIRNESS_QUEUE_HEAP_REBUILD, model)
+        self._rekeys = registry.slot(metrics.FAIRNESS_QUEUE_PRIORITY_REFRESH, model)
+        self._rekeys_seen = 0
         self._timeouts = registry.slot(metrics.FAIRNESS_QUEUE_TIMEOUTS, model)
         self._full = registry.slot(metrics.FAIRNESS_REJECTED, model, "queue_full")
         self._user_full = registry.slot(metrics.FAIRNESS_REJECTED, model, "user_queue_full")
@@ -62,12 +66,13 @@ class Meter:
         self._table.add(self._inflight, -1.0)
 
     def cancelled(self, waited: float) -> None:
+        """A request that had to wait leaves without a turn, for whatever reason."""
         self._table.add(self._cancelled, 1.0)
         self._table.observe(self._duration, waited)
 
-    def timed_out(self, waited: float) -> None:
+    def timed_out(self) -> None:
+        """One of those that leave had waited for as long as it may."""
         self._table.add(self._timeouts, 1.0)
-        self._table.observe(self._duration, waited)
 
     def rejected(self, reason: str) -> None:
         self._table.add(self._user_full if reason == "user_queue_full" else self._full, 1.0)
@@ -75,6 +80,11 @@ class Meter:
     def rebuilt(self) -> None:
         """The window moved on and the queue was put in order anew."""
         self._table.add(self._rebuilds, 1.0)
+
+    def rekeyed(self, total: int) -> None:
+        """What one of the model's heaps has counted so far; the meter is that heap's own."""
+        self._table.add(self._rekeys, float(total - self._rekeys_seen))
+        self._rekeys_seen = total
 
 
 class Report:
@@ -96,7 +106,9 @@ class Report:
         registry, ledger = self._registry, turns.ledger
         gaps: dict[str, float] = {}
         for queue in turns.queues.values():
+            queue.meter.rekeyed(queue.heap.rekeyed)
             gaps[queue.model] = max(gaps.get(queue.model, 0.0), queue.heap.gap())
+        registry.table.set(registry.slot(metrics.FAIRNESS_EVICTIONS), float(ledger.evictions))
         registry.family(metrics.FAIRNESS_MAX_GAP).replace(
             {(model,): turns.tariff.service(gap) for model, gap in gaps.items()}
         )
@@ -123,7 +135,7 @@ def document(turns: Turns, now: float, model: str | None = None, user: str | Non
         "queues": [
             {
                 "model": queue.model,
-                "targets": [{"name": target.name, "weight": target.weight} for target in queue.targets],
+                "targets": [{"name": target.name, "weight": target.weight} for target in queue.match.targets],
                 "waiting": len(queue.heap),
                 "meanSecondsBetweenTurns": queue.interval,
                 "bytesPerToken": queue.ratios.bytes_per_token,
@@ -134,7 +146,7 @@ def document(turns: Turns, now: float, model: str | None = None, user: str | Non
                         "usage": turns.tariff.service(standing["usage"]),
                         "key": turns.tariff.service(standing["key"]),
                     }
-                    for standing in queue.heap.standings(MOST_SHOWN, turns.wall())
+                    for standing in queue.heap.standings(MOST_SHOWN if user is None else queue.heap.users, turns.wall())
                     if user is None or standing["user"] == user
                 ],
             }

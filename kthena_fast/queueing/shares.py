@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-Number = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=0.001, le=1_000_000, allow_inf_nan=False)]
 Class = Annotated[int, Field(ge=0, le=1_000)]
 Weight = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 

@@ -9,12 +9,15 @@ from kthena_fast.wire import paths
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
+    from kthena_fast.errors import GatewayError
     from kthena_fast.exchange.record import Exchange
     from kthena_fast.queueing.estimates import RecentAnswers
     from kthena_fast.queueing.gates import Gate
-    from kthena_fast.queueing.turns import Queue, Turns
-    from kthena_fast.routing.snapshot import Server
+    from kthena_fast.queueing.queue import Queue
+    from kthena_fast.queueing.turns import Turns
+    from kthena_fast.routing.snapshot import Match, Server
     from kthena_fast.wire.usage import Usage
 
 MOST_UNITS = (1 << 40) - 1
@@ -36,6 +39,7 @@ class Turn(Ticket):
         "_reserved",
         "_turns",
         "exchange",
+        "find",
         "future",
         "gate",
         "queue",
@@ -43,21 +47,25 @@ class Turn(Ticket):
         "since",
     )
 
-    def __init__(self, turns: Turns, queue: Queue, exchange: Exchange, since: float) -> None:
+    def __init__(
+        self, turns: Turns, queue: Queue, exchange: Exchange, find: Callable[[], Match], since: float, image_tokens: int
+    ) -> None:
         super().__init__()
         self._turns = turns
         self.queue = queue
         self.exchange = exchange
+        self.find = find
+        """Matches it anew."""
         self.since = since
         """When the wait began."""
-        self.future: asyncio.Future[bool] | None = None
-        """While it waits: True once it may go, False if it is to be matched anew."""
+        self.future: asyncio.Future[None] | None = None
+        """Done once it may go; None if it never had to wait."""
         self.gate: Gate | None = None
         """Whose permit it holds."""
         self.server: Server | None = None
-        self._input = exchange.prompt_estimate
+        self._input = exchange.prompt_estimate = queue.ratios.input_tokens(exchange, image_tokens)
         self._output = 0.0
-        self._reserved = self._reserve(turns.answers)
+        self._reserved = 0 if turns.answers is None else self._mean_answer(turns.answers)
 
     # What `Turns` calls
 
@@ -66,7 +74,13 @@ class Turn(Ticket):
         self.gate = gate
         self.server = server
         if self.future is not None and not self.future.done():
-            self.future.set_result(True)
+            self.future.set_result(None)
+
+    def refuse(self, error: GatewayError) -> None:
+        """It will not be called: tell whoever waits for it. It leaves at once, so that no permit goes to it."""
+        self.leave()
+        if self.future is not None and not self.future.done():
+            self.future.set_exception(error)
 
     # What the relay calls
 
@@ -84,12 +98,15 @@ class Turn(Ticket):
         """The request is over: settle its account, give its permit back and let the next one go. A second time does
         nothing."""
         gate = self.gate
-        if gate is not None:
-            self.gate = None
+        if gate is None:
+            self.leave()
+            return
+        self.gate = None
+        try:
             self._settle_account()
+        finally:
             gate.give_back()
-        self.leave()
-        if gate is not None:
+            self.leave()
             self._turns.on_end(self, gate)
 
     def _take(self, tokens_in: int, tokens_out: int) -> None:
@@ -97,14 +114,14 @@ class Turn(Ticket):
         self._input = tokens_in or self._input
         self._output = float(tokens_out) if tokens_out else self._output
 
-    def _reserve(self, answers: RecentAnswers | None) -> int:
-        """Output tokens to be charged in advance."""
-        if answers is None:
-            return 0
+    def _mean_answer(self, answers: RecentAnswers) -> int:
+        """Output tokens to be charged in advance: the user's recent mean answer, within what this request allows."""
+        return self._within_limit(int(answers.mean(self.exchange.model, self.exchange.user)))
+
+    def _within_limit(self, tokens: int) -> int:
         peeked = self.exchange.peek
         most = None if peeked is None else peeked.max_completion_tokens or peeked.max_tokens
-        mean = int(answers.mean(self.exchange.model, self.exchange.user))
-        return mean if most is None else min(mean, most)
+        return tokens if most is None else min(tokens, max(most, 0))
 
     def owed(self) -> int:
         """What the request costs as far as is known, in units."""
@@ -117,23 +134,42 @@ class Turn(Ticket):
         self.settle(self.owed(), self._turns.wall())
 
     def _settle_account(self) -> None:
-        """Charge the truth, as far as it is known; nothing is reserved any longer."""
+        """Charge the truth, as far as it is known; nothing is reserved any longer.
+
+        `exchange.status` is the engine's, if the client got any of its answer, else 0.
+        """
         exchange = self.exchange
-        turns = self._turns
         self._reserved = 0
         if not exchange.sent:
             # No engine got it: nobody did anything for this user.
-            self.settle(0, turns.wall())
+            self.settle(0, self._turns.wall())
             return
-        if 400 <= exchange.upstream_status < 500:
-            # The engine refused it and read no prompt; the request itself still counts, where requests do.
+        if exchange.input_tokens or exchange.output_tokens:
+            self._take(exchange.input_tokens, exchange.output_tokens)
+            self._learn()
+        elif 400 <= exchange.status < 500:
+            # The engine refused it and read no prompt; the request itself still counts, where requests do. It also
+            # keeps those whom an engine does not know from using up what the user they name may have.
             self._input = 0
             self._output = 0.0
-        elif exchange.input_tokens or exchange.output_tokens:
-            self._take(exchange.input_tokens, exchange.output_tokens)
-            self.queue.ratios.learn(exchange)
-            if turns.answers is not None:
-                turns.answers.learn(exchange.model, exchange.user, exchange.output_tokens)
         elif not exchange.streaming and paths.dialect(exchange.path) in GENERATES:
-            self._output = float(self.queue.ratios.output_tokens_of_bytes(exchange.bytes_out))
+            self._output = float(self._unseen_output())
         self._charge()
+
+    def _unseen_output(self) -> int:
+        """Output tokens of an answer that neither streamed nor told its usage."""
+        exchange = self.exchange
+        ratios = self.queue.ratios
+        if 200 <= exchange.status < 300:
+            return ratios.output_tokens_of_bytes(exchange.bytes_out)
+        if not exchange.status and exchange.upstream_ended is not None and exchange.forwarded is not None:
+            # The client left before the answer: what was produced until then (upstream charges nothing).
+            return self._within_limit(ratios.output_tokens_of_seconds(exchange.upstream_ended - exchange.forwarded))
+        # What failed by itself produced nothing that anybody knows of.
+        return 0
+
+    def _learn(self) -> None:
+        exchange = self.exchange
+        self.queue.ratios.learn(exchange)
+        if self._turns.answers is not None:
+            self._turns.answers.learn(exchange.model, exchange.user, exchange.output_tokens)

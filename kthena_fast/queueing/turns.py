@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kthena_fast import errors
@@ -11,6 +10,8 @@ from kthena_fast.core import heap as heaps
 from kthena_fast.core.heap import Heap
 from kthena_fast.core.ledger import Ledger, LedgerFull
 from kthena_fast.queueing import estimates, gates, shares
+from kthena_fast.queueing.queue import Queue
+from kthena_fast.queueing.sweeping import Sweeper
 from kthena_fast.queueing.turn import Turn
 
 if TYPE_CHECKING:
@@ -18,17 +19,13 @@ if TYPE_CHECKING:
 
     from kthena_fast.exchange.record import Exchange
     from kthena_fast.queueing.gates import Gate
-    from kthena_fast.queueing.report import Meter, Report
+    from kthena_fast.queueing.report import Report
+    from kthena_fast.queueing.shares import Shares
     from kthena_fast.queueing.tariff import Tariff
-    from kthena_fast.routing.snapshot import Destination, Match, Pod, Server, Snapshot, Target
+    from kthena_fast.routing.snapshot import Destination, Match, Pod, Server, Snapshot
 
 EXACT_POSITIONS = 256
 """Users up to which a newcomer's place is counted; among more it would cost more than the request."""
-
-PACE_OF_NEWEST = 0.1
-"""Weight of the newest interval between two turns in the mean that Retry-After is made of."""
-
-LONGEST_RETRY = 3600
 
 
 class Timers(Protocol):
@@ -38,31 +35,6 @@ class Timers(Protocol):
 
     @staticmethod
     def cancel(deadline: Any) -> None: ...
-
-
-class Queue:
-    """Who waits for one model name and one list of targets."""
-
-    __slots__ = ("called_at", "gates", "heap", "interval", "meter", "model", "ratios", "targets")
-
-    def __init__(
-        self, model: str, targets: tuple[Target, ...], heap: Heap, ratios: estimates.Ratios, meter: Meter
-    ) -> None:
-        self.model = model
-        self.targets = targets
-        self.heap = heap
-        self.ratios = ratios
-        """Of its model: shared by the model's queues."""
-        self.meter = meter
-        self.gates: list[tuple[int, Gate]] = []
-        """What its requests may go through, each with its weight."""
-        self.called_at = 0.0
-        self.interval = 0.0
-        """Mean seconds between two turns while requests waited."""
-
-    def retry_after(self) -> int:
-        """Whole seconds until a newcomer would have his turn, estimated."""
-        return min(max(1, math.ceil((len(self.heap) + 1) * self.interval)), LONGEST_RETRY)
 
 
 class Turns:
@@ -113,58 +85,59 @@ class Turns:
         self._image_tokens = image_tokens
         self._report = report
         self._snapshot: Snapshot | None = None
-        self._sweeper: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._sweeper = Sweeper(loop, wall, ledger, self._on_turned)
+
+    def start(self) -> None:
+        """Begin to forget what leaves the window."""
+        self._sweeper.start()
+
+    def stop(self) -> None:
+        self._sweeper.stop()
 
     # The wait
 
-    async def wait(self, exchange: Exchange, find: Callable[[], Match]) -> Turn:
+    async def wait(self, exchange: Exchange, match: Match, find: Callable[[], Match]) -> Turn:
         """Return once it is this request's turn; the caller must `end` the turn.
 
-        `find` matches the request on the snapshot in service, and is asked again if its routes change meanwhile.
-        Raises what `find` raises, and GatewayError for a full queue, a wait that took too long and no ready pod.
-        Cancelled, the request leaves the queue at once.
+        `match` is on the snapshot in service, and some target of it has pods; `find` matches again when routes change.
+        Raises what `find` raises, and GatewayError for a full queue and a wait that took too long. Cancelled, the
+        request leaves the queue at once.
         """
-        since = self._loop.time()
-        while True:
-            turn = self._enter(exchange, self._queue(find()), since)
-            if turn.server is not None:
-                return turn
-            try:
-                if await self._wait_for(turn):
-                    return turn
-            except BaseException:
-                turn.end()
-                raise
-            turn.end()
+        queue = self._queue(match)
+        turn = Turn(self, queue, exchange, find, self._loop.time(), self._image_tokens)
+        exchange.policy = self.policy
+        self._enter(turn, queue)
+        self._arrive(turn)
+        if turn.server is None:
+            await self._wait_for(turn)
+        return turn
 
-    async def _wait_for(self, turn: Turn) -> bool:
-        """Whether it may go; False: its queue is no more."""
-        future = turn.future = self._loop.create_future()
+    async def _wait_for(self, turn: Turn) -> None:
+        """Return once it may go."""
+        turn.future = self._loop.create_future()
         turn.queue.meter.entered()
-        deadline = self._timers.add(self._timeout - (self._loop.time() - turn.since), lambda: self._on_timeout(turn))
+        deadline = self._timers.add(self._timeout, lambda: self._on_timeout(turn))
         try:
-            may_go: bool = await future
-            return may_go
-        except errors.GatewayError:
-            raise
+            await turn.future
         except BaseException:
-            turn.queue.meter.cancelled(self._loop.time() - turn.since)
+            if turn.server is None:
+                turn.exchange.queue_time = self._loop.time() - turn.since
+                turn.queue.meter.cancelled(turn.exchange.queue_time)
+            # It may have been called a moment ago: then it gives its permit back and the next one goes.
+            turn.end()
             raise
         finally:
             self._timers.cancel(deadline)
             turn.queue.meter.left()
 
-    def _enter(self, exchange: Exchange, queue: Queue, since: float) -> Turn:
-        """Put a request into its queue; it is called at once where there is room."""
-        exchange.policy = self.policy
-        exchange.prompt_estimate = queue.ratios.input_tokens(exchange, self._image_tokens)
-        standing = self.shares.of(exchange.user)
-        turn = Turn(self, queue, exchange, since)
+    def _enter(self, turn: Turn, queue: Queue) -> None:
+        """Put a request into a queue."""
+        turn.queue = queue
+        exchange = turn.exchange
+        share, rank = self.shares.of(exchange.user)
         now = self.wall()
-        heap = queue.heap
         try:
-            number = self.ledger.standing(standing.share, standing.rank)
-            heap.enter(turn, exchange.user, turn.owed(), now, number)
+            queue.heap.enter(turn, exchange.user, turn.owed(), now, self.ledger.standing(share, rank))
         except heaps.QueueFull as full:
             per_user = full.reason == "user_queue_full"
             queue.meter.rejected(full.reason)
@@ -173,20 +146,26 @@ class Turns:
         except LedgerFull:
             queue.meter.rejected("queue_full")
             raise errors.queue_full(per_user=False, limit=len(self.ledger), retry_after=queue.retry_after()) from None
-        exchange.share_at_admission = standing.share
+        exchange.share_at_admission = share
         exchange.usage_at_admission = self.tariff.service(self.ledger.service(turn.row, now))
-        moment = self._loop.time()
-        while turn.server is None and (gate := self._open_gate(queue, moment)) is not None and self._call(gate):
+
+    def _arrive(self, turn: Turn) -> None:
+        """Call somebody if there is room: usually the newcomer, for nobody waits where there is."""
+        queue = turn.queue
+        now = turn.since
+        while turn.server is None and (gate := self._open_gate(queue, now)) is not None and self._call(gate, now):
             pass
         if turn.server is None:
-            waiting = len(heap)
-            exchange.queue_position = heap.position(turn) + 1 if waiting <= EXACT_POSITIONS else waiting
+            waiting = len(queue.heap)
+            turn.exchange.queue_position = queue.heap.position(turn) + 1 if waiting <= EXACT_POSITIONS else waiting
             for _, gate in queue.gates:
                 self._wake_when_ready(gate)
-        return turn
 
     def _open_gate(self, queue: Queue, now: float) -> Gate | None:
         """One that has room now, drawn by weight."""
+        if len(queue.gates) == 1:
+            gate = queue.gates[0][1]
+            return gate if gate.has_room(now) else None
         open_gates = [entry for entry in queue.gates if entry[1].has_room(now)]
         if len(open_gates) < 2:
             return open_gates[0][1] if open_gates else None
@@ -199,63 +178,59 @@ class Turns:
 
     # The call
 
-    def _call(self, gate: Gate) -> bool:
-        """Give one permit of a gate to the best who can use it; False: nobody waits, or there is nowhere to go."""
-        heap = heaps.best([queue.heap for queue in gate.queues])
+    def _call(self, gate: Gate, now: float) -> bool:
+        """Give one permit of a gate that has room to the best who can use it; False: nobody can."""
+        heap = self._best(gate)
         if heap is None:
             return False
-        turn = heap.first()
+        turn = heap.pop(self.wall())
         assert isinstance(turn, Turn)
-        server = gate.server() or self._drawn_server(turn.queue)
-        if server is None:
-            return False
-        called = heap.pop(self.wall())
-        assert called is turn
-        now = self._loop.time()
-        gate.take(now)
         queue = turn.queue
-        if turn.future is not None:
-            queue.interval += PACE_OF_NEWEST * (min(now - queue.called_at, LONGEST_RETRY) - queue.interval)
-        queue.called_at = now
+        server = gate.server() or self._drawn_server(queue)
+        gate.take(now)
+        queue.on_call(turn.since, now, waited=turn.future is not None)
         turn.exchange.queue_time = now - turn.since
-        turn.admit(gate, server)
         queue.meter.called(turn.exchange.queue_time)
+        turn.admit(gate, server)
         return True
+
+    def _best(self, gate: Gate) -> Heap | None:
+        queues = gate.queues
+        if len(queues) == 1 and gate.server() is not None:
+            heap = queues[0].heap
+            return heap if len(heap) else None
+        return heaps.best([queue.heap for queue in queues if gate.server() is not None or self._has_pods(queue)])
+
+    def _has_pods(self, queue: Queue) -> bool:
+        return self._snapshot is not None and self._snapshot.is_usable(queue.match)
+
+    def _drawn_server(self, queue: Queue) -> Server:
+        """Where a turn that is not bound to a server goes."""
+        assert self._snapshot is not None
+        server = self._snapshot.draw(queue.match, self._draw)
+        assert server is not None
+        return server
 
     def call_waiting(self, gate: Gate) -> None:
         """Give out every permit that a gate has and somebody waits for."""
         now = self._loop.time()
-        while gate.has_room(now) and self._call(gate):
+        while gate.has_room(now) and self._call(gate, now):
             pass
         self._wake_when_ready(gate)
 
     def _wake_when_ready(self, gate: Gate) -> None:
         """See that somebody is called when the next interval of a model begins."""
-        if isinstance(gate, gates.ModelGate) and not gate.is_awaited and any(len(queue.heap) for queue in gate.queues):
+        if isinstance(gate, gates.ModelGate) and not gate.is_awaited and self._best(gate) is not None:
             gate.is_awaited = True
             # A millisecond late rather than early: uvloop's clock has whole milliseconds.
             self._loop.call_at(gate.ready_at + 0.001, self._on_ready, gate)
 
     def _on_ready(self, gate: gates.ModelGate) -> None:
+        now = self._loop.time()
+        while gate.has_room(now) and self._call(gate, now):
+            pass
         gate.is_awaited = False
-        self.call_waiting(gate)
-
-    def _drawn_server(self, queue: Queue) -> Server | None:
-        """Where a turn that is not bound to a server goes."""
-        assert self._snapshot is not None
-        ready = [
-            (target.weight, server)
-            for target in queue.targets
-            if target.weight and (server := self._snapshot.servers.get(target.name)) is not None and server.pods
-        ]
-        if not ready:
-            return None
-        point = self._draw() * sum(weight for weight, _ in ready)
-        for weight, server in ready:
-            point -= weight
-            if point < 0:
-                return server
-        return ready[-1][1]
+        self._wake_when_ready(gate)
 
     def on_end(self, turn: Turn, gate: Gate) -> None:
         """A turn has ended and given its permit back."""
@@ -263,58 +238,85 @@ class Turns:
         self.call_waiting(gate)
 
     def _on_timeout(self, turn: Turn) -> None:
-        future = turn.future
-        if future is not None and not future.done():
-            turn.queue.meter.timed_out(self._loop.time() - turn.since)
-            # At once, so that no permit goes to a request that has already been given up.
-            turn.leave()
-            future.set_exception(errors.queue_timeout(self._timeout))
+        if turn.is_waiting:
+            turn.queue.meter.timed_out()
+            turn.refuse(errors.queue_timeout(self._timeout))
 
     # What changes around the queues
+
+    def obey(self, new_shares: Shares, tariff: Tariff) -> None:
+        """Compare users by other shares from now on, those who wait too, and charge by other weights."""
+        self.shares = new_shares
+        self.tariff = tariff
+        for queue in self.queues.values():
+            waiting = {turn.exchange.user: turn for turn in queue.heap.tickets() if isinstance(turn, Turn)}
+            for user, turn in waiting.items():
+                share, rank = new_shares.of(user)
+                turn.stand(self.ledger.standing(share, rank))
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         """Take the routes and servers that are in service now."""
         before = self._snapshot
         self._snapshot = snapshot
-        if before is None or before.table is not snapshot.table:
-            for key in [key for key in self.queues if not snapshot.leads_to(key)]:
-                self._close(self.queues.pop(key))
-            self._forget_models(snapshot)
-        for name, gate in list(self.server_gates.items()):
+        for name, gate in self.server_gates.items():
             gate.serve(snapshot.servers.get(name))
-            if not gate.queues and not gate.out:
-                del self.server_gates[name]
+        if before is None or before.table is not snapshot.table:
+            gone = [self.queues.pop(key) for key in list(self.queues) if not snapshot.leads_to(key)]
+            for queue in gone:
+                self._close(queue)
+            self._forget_models(snapshot)
+            for queue in gone:
+                self._match_anew(queue)
+        for queue in list(self.queues.values()):
+            if len(queue.heap) and not snapshot.is_usable(queue.match):
+                self._match_anew(queue)
+        self.server_gates = {name: gate for name, gate in self.server_gates.items() if gate.queues or gate.out}
         if isinstance(self._limit, gates.Adaptive):
             self._limit.retain(frozenset(snapshot.pods))
         self.call_all()
 
+    def _match_anew(self, queue: Queue) -> None:
+        """Have whoever waits here wait where his request belongs now, each user's oldest first.
+
+        Where the queue is gone, who belongs nowhere is told so; where its pods are gone, he waits for them.
+        """
+        stays = self.queues.get(queue.match.destination) is queue
+        # In their order, the least served first: vtc would lift who comes after one that was served more.
+        for turn in queue.heap.tickets():
+            assert isinstance(turn, Turn)
+            try:
+                match = turn.find()
+                if stays and match.destination == queue.match.destination:
+                    continue
+                turn.leave()
+                self._enter(turn, self._queue(match))
+            except errors.GatewayError as error:
+                if not (stays and turn.is_waiting):
+                    turn.refuse(error)
+
     def on_load(self, pod: Pod, waiting: float | None) -> None:
         """An engine was asked how many requests wait in it; None: it did not say."""
+        if self._snapshot is None or self._snapshot.pods.get(pod.key) is not pod:
+            # It left while it was asked.
+            return
         if isinstance(self._limit, gates.Adaptive) and waiting is not None:
             self._limit.on_scrape(pod, waiting, self._loop.time())
         gate = self.server_gates.get(pod.server)
         if gate is not None:
+            gate.relearn()
             self.call_waiting(gate)
 
     def call_all(self) -> None:
         """Give out whatever has become free without a turn having ended: pods that came, limits that grew."""
-        for server_gate in list(self.server_gates.values()):
-            self.call_waiting(server_gate)
-        for model_gate in list(self._model_gates.values()):
-            self.call_waiting(model_gate)
+        every: list[Gate] = [*self.server_gates.values(), *self._model_gates.values()]
+        for gate in every:
+            self.call_waiting(gate)
 
-    def _forget_models(self, snapshot: Snapshot) -> None:
-        for known in (self._ratios, self._model_gates):
-            for model in [model for model in known if not snapshot.knows(model)]:
-                del known[model]
+    def _on_turned(self) -> None:
+        for queue in self.queues.values():
+            queue.meter.rebuilt()
 
-    def _close(self, queue: Queue) -> None:
-        """Its routes are gone: whoever waits is matched anew, the oldest of each user first."""
-        for _, gate in queue.gates:
-            gate.queues.remove(queue)
-        for turn in queue.heap.tickets():
-            if isinstance(turn, Turn) and turn.future is not None and not turn.future.done():
-                turn.future.set_result(False)
+    # Queues and gates
 
     def _queue(self, match: Match) -> Queue:
         queue = self.queues.get(match.destination)
@@ -326,16 +328,18 @@ class Turns:
         model = match.model
         heap = Heap(self.ledger, model, self.policy, most=self._max_queue, most_per_user=self._max_queue_per_user)
         ratios = self._ratios.setdefault(model, estimates.Ratios())
-        queue = Queue(model, match.targets, heap, ratios, self._report.meter(model))
+        queue = Queue(match, heap, ratios, self._report.meter(model))
         for weight, gate in self._gates_of(match):
             queue.gates.append((weight, gate))
             gate.queues.append(queue)
-        for _, gate in queue.gates:
-            for other in gate.queues:
-                other.heap.share_permits_with(
-                    neighbour.heap for _, shared in other.gates for neighbour in shared.queues
-                )
+        _introduce(gate for _, gate in queue.gates)
         return queue
+
+    def _close(self, queue: Queue) -> None:
+        """Its routes are gone: it gets no more permits."""
+        for _, gate in queue.gates:
+            gate.queues.remove(queue)
+        _introduce(gate for _, gate in queue.gates)
 
     def _gates_of(self, match: Match) -> Iterator[tuple[int, Gate]]:
         if self._max_qps is not None:
@@ -358,25 +362,14 @@ class Turns:
             gate.serve(self._snapshot.servers.get(name) if self._snapshot is not None else None)
         return gate
 
-    # The ledger's turns
+    def _forget_models(self, snapshot: Snapshot) -> None:
+        for known in (self._ratios, self._model_gates):
+            for model in [model for model in known if not snapshot.knows(model)]:
+                del known[model]
 
-    def start(self) -> None:
-        """Begin to sweep the ledger, at every turn of its ring, in pieces of one loop iteration each."""
-        self._sweeper = self._loop.call_later(self._to_next_turn(), self._sweep)
 
-    def stop(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
-
-    def _sweep(self) -> None:
-        if self.ledger.sweep(self.wall()):
-            self._sweeper = self._loop.call_soon(self._sweep)
-        else:
-            for queue in self.queues.values():
-                queue.meter.rebuilt()
-            self._sweeper = self._loop.call_later(self._to_next_turn(), self._sweep)
-
-    def _to_next_turn(self) -> float:
-        width = self.ledger.width
-        return width - self.wall() % width
+def _introduce(changed: Iterable[Gate]) -> None:
+    """Tell each queue at these gates with which others it shares permits."""
+    for gate in changed:
+        for queue in gate.queues:
+            queue.heap.share_permits_with(neighbour.heap for _, shared in queue.gates for neighbour in shared.queues)

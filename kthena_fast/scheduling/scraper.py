@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import ssl
 from collections.abc import Callable, Iterable
@@ -48,11 +49,12 @@ def read_load(text: bytes, engine: str) -> Load | None:
 
 
 def _sum(text: bytes, name: bytes) -> float | None:
-    found = re.findall(rb"^" + re.escape(name) + rb"(?:\{.*\})? +([0-9.eE+]+)(?: +[0-9]+)?$", text, re.MULTILINE)
+    found = re.findall(rb"^" + re.escape(name) + rb"(?:\{.*\})? +([0-9.eE+-]+)(?: +[0-9]+)?$", text, re.MULTILINE)
     try:
-        return sum(float(value) for value in found) if found else None
+        total = sum(float(value) for value in found)
     except ValueError:
         return None
+    return total if found and math.isfinite(total) else None
 
 
 class Scraper:
@@ -63,6 +65,7 @@ class Scraper:
         self._tls = tls
         self._on_load = on_load
         self._servers: tuple[Server, ...] = ()
+        self._pods: set[Pod] = set()
         self._asking: dict[Pod, asyncio.Task[None]] = {}
         self.loads: dict[Pod, Load] = {}
         """What each pod said last."""
@@ -70,8 +73,8 @@ class Scraper:
     def on_servers(self, servers: Iterable[Server]) -> None:
         """Take the servers of the snapshot in service."""
         self._servers = tuple(servers)
-        pods = {pod for server in self._servers for pod in server.pods}
-        for pod in self.loads.keys() - pods:
+        self._pods = {pod for server in self._servers for pod in server.pods}
+        for pod in self.loads.keys() - self._pods:
             del self.loads[pod]
 
     async def run(self) -> None:
@@ -102,7 +105,7 @@ class Scraper:
             log.debug("%r did not say how busy it is: %r", pod, problem)
         finally:
             del self._asking[pod]
-        if load is None:
+        if load is None or pod not in self._pods:
             self.loads.pop(pod, None)
         else:
             self.loads[pod] = load

@@ -157,6 +157,11 @@ FAIRNESS_TOP_USER = Metric(
     "Service of the heaviest users in the window, in weighted tokens (FAIRNESS_TOP_USERS).",
     ("model", "rank", "user"),
 )
+FAIRNESS_EVICTIONS = Metric(
+    "kthena_fast_fairness_evictions_total",
+    "counter",
+    "Users whose service in the window was forgotten to make room for others (FAIRNESS_MAX_USERS).",
+)
 FAIRNESS_REJECTED = Metric(
     "kthena_fast_fairness_rejected_total",
     "counter",
