@@ -12,7 +12,7 @@ FLOCK := $(if $(shell command -v flock),flock .build.lock,)
 .DEFAULT_GOAL := help
 # The linters before the suite, whose summary is the last line.
 .NOTPARALLEL:
-.PHONY: help run build check test test-wheel lint format bench clean
+.PHONY: help run build check test test-wheel lint format bench docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ format: $(VENV)/.tools ## Let ruff mend what it can
 
 bench: $(VENV)/.tools build ## Print what the hot operations cost
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-columns=min,median,ops --durations=0
+
+docs: $(VENV)/.tools build ## Write the tables in docs/ that come from the code
+	$(BIN)/python -m tests.docs.generated
 
 clean: ## Remove what builds leave behind (not .venv)
 	rm -rf build dist wheelhouse *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,7 +7,7 @@ import click
 
 @click.command()
 def crds() -> None:
-    """Print the three CustomResourceDefinitions as YAML, ready for `kubectl apply -f -`."""
+    """Print the three CustomResourceDefinitions as YAML. They are ready for `kubectl apply -f -`."""
     # Loading the types takes longer than `kthena-fast --help` should.
     from kthena_fast.resources import crds as definitions
 

@@ -14,7 +14,7 @@ from kthena_fast.cli.gateway import read_settings
 @click.option("--metrics-port", type=flags.PORT, default=9090, help="Port of /metrics.")
 @click.option("--debug-port", type=flags.PORT, default=15000, help="Port of /debug, on loopback only.")
 def demo(host: str, port: int, metrics_port: int, debug_port: int) -> None:
-    """Run a gateway over two mock engines and a folder of example manifests."""
+    """Run a gateway over two mock engines and example manifests."""
     from kthena_fast import demo as demonstration
 
     raise SystemExit(demonstration.run(host, port, metrics_port, debug_port, read_settings()))

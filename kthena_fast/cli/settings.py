@@ -81,5 +81,8 @@ def as_markdown() -> str:
 @click.command()
 @click.option("--markdown", is_flag=True, help="Print a table in Markdown.")
 def settings(markdown: bool) -> None:
-    """Print every environment variable that the gateway reads: default, meaning, and what is allowed."""
+    """Print every environment variable that the gateway reads.
+
+    Each with its default, its meaning, and what is allowed; what the environment holds is not shown.
+    """
     click.echo(as_markdown() if markdown else as_text(), nl=False)

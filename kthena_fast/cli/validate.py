@@ -11,8 +11,9 @@ import click
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...", type=click.Path(exists=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
 def validate(paths: tuple[Path, ...], as_json: bool) -> None:
-    """Check ModelRoutes, ModelServers, ExternalModelProviders and Pods, and report every violation at once.
+    """Check manifests, and report every violation at once.
 
+    ModelRoutes, ModelServers, ExternalModelProviders, Pods and Secrets are looked at, other kinds passed over.
     An error is what a cluster refuses or the gateway sets aside; a warning is what is dropped or not obeyed.
     Exit status: 0 without errors, 1 with errors.
     """

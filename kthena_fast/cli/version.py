@@ -24,7 +24,7 @@ def _import_every_twin() -> None:
 
 @click.command()
 def version() -> None:
-    """Print the version, the core that is loaded, and the Python that runs it."""
+    """Print the version, the core that is loaded, and the Python."""
     _import_every_twin()
     core = _choice.loaded_core()
     click.echo(f"kthena-fast {kthena_fast.__version__} ({core} core, Python {platform.python_version()})")

@@ -76,7 +76,7 @@ def mock_engine(
     seed: int,
     grace: float,
 ) -> None:
-    """An engine without a model: vLLM's API with settable pace, lengths and faults."""
+    """An engine without a model, with vLLM's API. Pace, lengths and faults can be set."""
     config = EngineConfig(
         models=models,
         adapters=adapters,

@@ -31,6 +31,8 @@ from kthena_fast.sources.manifest_files import Entry, Identity
 from kthena_fast.sources.yaml_documents import Malformed
 
 log = logging.getLogger(__name__)
+# It counts events at every change; what was read, and what is wrong with it, is said here.
+logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 QUIET_MS = 100
 """A change is read once nothing followed it for this long: a file is often written in more than one step."""

@@ -1,4 +1,4 @@
-"""The parts of the documents that come from the code: `python -m tests.docs.generated` writes them anew.
+"""The parts of the documents that come from the code: `make docs` writes them anew.
 
 A part stands between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is a key of `PARTS`.
 """

@@ -38,7 +38,7 @@ BEYOND_SETTINGS = {"KTHENA_FAST_NO_EXTENSIONS", "KTHENA_FAST_CI"}
 @every_document
 def test_generated_parts_are_up_to_date(document: Path) -> None:
     text = document.read_text()
-    assert text == generated.renewed(text), "run `python -m tests.docs.generated`"
+    assert text == generated.renewed(text), "run `make docs`"
 
 
 def test_every_generated_part_stands_in_a_document() -> None:
