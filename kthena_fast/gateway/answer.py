@@ -97,10 +97,16 @@ class Answer:
             parts.append(b"\r\n")
         if first and self.wants_body:
             parts.append(first)
-        self._transport.write(b"".join(parts))
+        self._send(b"".join(parts))
 
     def write(self, data: bytes) -> None:
         if self.wants_body:
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        # The client may be gone since this iteration of the loop began; what is to end for that ends in the next one.
+        # uvloop raises for a write to a closed transport (test_an_answer_to_a_client_that_is_gone_goes_nowhere).
+        if not self._transport.is_closing():
             self._transport.write(data)
 
     def attach(self, flow: Flow | None) -> None:
