@@ -17,6 +17,7 @@ TWINS: tuple[str, ...] = (
     "core/ledger",
     "core/ledger_index",
     "core/ledger_ring",
+    "gateway/lane",
     "telemetry/table",
     "upstream/relay",
     "wire/peek",

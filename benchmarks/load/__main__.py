@@ -152,9 +152,21 @@ def _wrk(port: int, connections: int, seconds: int, body: str, folder: Path) -> 
     """Requests that wrk completed, and the seconds that took; RuntimeError where one failed."""
     script = folder / "load.lua"
     script.write_text(LUA.format(body=body))
-    wrk = [contestants.tool("wrk", "wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
+    wrk = [
+        contestants.tool("wrk", "wrk"),
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--timeout",
+        "20s",
+        "-s",
+        str(script),
+    ]
     done = subprocess.run(
-        ["taskset", "-c", str(LOAD_CORE), *wrk, f"http://127.0.0.1:{port}"], check=True, capture_output=True, text=True
+        ["taskset", "-c", str(LOAD_CORE), *wrk, "-s", str(script), f"http://127.0.0.1:{port}"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(f"requests failed:\n{done.stdout}")

@@ -53,10 +53,11 @@ def _nginx(engine: int, port: int, folder: Path) -> list[str]:
     return [tool("nginx", "nginx-light"), "-p", str(folder), "-c", str(config)]
 
 
-def _kthena_fast(engine: int, port: int, _: Path) -> list[str]:
-    backend = ["--backend", f"http://127.0.0.1:{engine}", "--model", MODEL]
-    ports = ["--host", "127.0.0.1", "--port", str(port), "--metrics-port", "0", "--debug-port", "0"]
-    return [sys.executable, "-m", "kthena_fast", "gateway", *backend, *ports]
+def _kthena_fast(way: str) -> Callable[[int, int, Path], list[str]]:
+    def command(engine: int, port: int, _: Path) -> list[str]:
+        return [sys.executable, "-m", "benchmarks.load.gateway", way, f"http://127.0.0.1:{engine}", str(port)]
+
+    return command
 
 
 def _vllm_router(engine: int, port: int, _: Path) -> list[str]:
@@ -88,8 +89,11 @@ LOG_TO_FILE = {"ACCESS_LOG_OUTPUT": "/dev/null"}
 CONTESTANTS = {
     contestant.name: contestant
     for contestant in (
-        Contestant("kthena_fast", _kthena_fast, LOG_TO_FILE, "/readyz"),
-        Contestant("kthena_fast_pure", _kthena_fast, LOG_TO_FILE | {"KTHENA_FAST_NO_EXTENSIONS": "1"}, "/readyz"),
+        Contestant("kthena_fast", _kthena_fast("lane"), LOG_TO_FILE, "/readyz"),
+        Contestant("kthena_fast_aiohttp", _kthena_fast("aiohttp"), LOG_TO_FILE, "/readyz"),
+        Contestant(
+            "kthena_fast_pure", _kthena_fast("lane"), LOG_TO_FILE | {"KTHENA_FAST_NO_EXTENSIONS": "1"}, "/readyz"
+        ),
         Contestant("nginx", _nginx, {}),
         Contestant("vllm_router", _vllm_router, {"TOKIO_WORKER_THREADS": "1"}, "/health"),
     )

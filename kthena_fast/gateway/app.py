@@ -75,6 +75,8 @@ class Options:
     tls_key: Path | None = None
     router_config: Path | None = None
     metrics_on_inference_port: bool = False
+    express: bool = False
+    """Whether usual requests take the express lane; without it aiohttp serves them all, with the same answers."""
 
 
 class Gateway:
@@ -160,11 +162,11 @@ class Gateway:
         public = dict(health)
         if options.metrics_on_inference_port:
             public["/metrics"] = pages.metrics(self.registry)
-        self._way = inference.InferenceWay(settings, state, journey, deadlines, public)
+        self._way = inference.InferenceWay(settings, state, journey, deadlines, public, express=options.express)
         opened = listening.open_socket("--port", options.host, options.port)
         self.port = listening.port_of(opened)
         self._listener = await loop.create_server(
-            self._way.server,
+            self._way.accept,  # type: ignore[arg-type]  # a lane is a protocol by shape, not by ancestry
             sock=opened,
             ssl=context,
             ssl_handshake_timeout=settings.header_timeout if context else None,
@@ -257,7 +259,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._way is not None:
-            await self._way.server.shutdown(timeout=0.1)
+            await self._way.shutdown()
         await self._closing.aclose()
 
 

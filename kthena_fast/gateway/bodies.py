@@ -1,12 +1,19 @@
 """How many bytes of request bodies the process holds, and how long it waits for the next one.
 
 `Budget` bounds all bodies together (MAX_BUFFERED_BYTES). A body is counted from its first byte, or from what its
-Content-Length promises, until its request is settled, since a retry needs it whole.
+Content-Length promises, until its request is settled, since a retry needs it whole. `Progress` bounds the silence
+between two of its pieces (BODY_TIMEOUT).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from kthena_fast import errors
+
+if TYPE_CHECKING:
+    from kthena_fast.upstream.deadlines import Deadlines
 
 
 class Budget:
@@ -47,3 +54,29 @@ class Hold:
     def release(self) -> None:
         self._budget.release(self._count)
         self._count = 0
+
+
+class Progress:
+    """Fails a reader that sees no byte for a while: one deadline that is pushed on lazily, not one per piece."""
+
+    __slots__ = ("_deadline", "_deadlines", "_fail", "_moved", "_patience")
+
+    def __init__(self, deadlines: Deadlines, patience: float, fail: Callable[[BaseException], None]) -> None:
+        self._deadlines = deadlines
+        self._patience = patience
+        self._fail = fail
+        self._moved = False
+        self._deadline = deadlines.add(patience, self._on_deadline)
+
+    def moved(self) -> None:
+        self._moved = True
+
+    def _on_deadline(self) -> None:
+        if self._moved:
+            self._moved = False
+            self._deadline = self._deadlines.add(self._patience, self._on_deadline)
+        else:
+            self._fail(errors.request_timeout("request body"))
+
+    def done(self) -> None:
+        self._deadlines.cancel(self._deadline)

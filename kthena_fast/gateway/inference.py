@@ -1,7 +1,8 @@
-"""The way in through aiohttp: its HTTP server reads requests, the journey answers on the transport.
+"""The inference port. Connections come in through the express lane (`lane`), which hands over here what is unusual.
 
-aiohttp parses, keeps connections alive and orders pipelined requests. What it would spend on a response object is not
-needed: `Answer` writes to the transport, and `Written` tells aiohttp that this has been done.
+aiohttp parses those requests, keeps their connections alive and orders what is pipelined; the journey answers. What
+aiohttp would spend on a response object is not needed: `Answer` writes to the transport, and `Written` tells aiohttp
+that this has been done.
 
 1. A client that leaves cancels the task of its request (`handler_cancellation`).
 2. What is not exactly one well-formed request is refused here, before there is an `Exchange`: two hosts, a target that
@@ -12,6 +13,7 @@ needed: `Answer` writes to the transport, and `Written` tells aiohttp that this 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import time
 from collections.abc import Callable
@@ -25,6 +27,7 @@ from kthena_fast.exchange.record import Exchange, Headers
 from kthena_fast.gateway import bodies, replies
 from kthena_fast.gateway.answer import Answer
 from kthena_fast.gateway.client_connection import MAX_TARGET_BYTES, Connection, Server, Written
+from kthena_fast.gateway.lane import Lane
 from kthena_fast.wire import headers as wire_headers
 from kthena_fast.wire import paths
 
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from kthena_fast.gateway.state import State
     from kthena_fast.settings import Settings
     from kthena_fast.upstream.deadlines import Deadlines
+
+SHUTDOWN_PATIENCE = 1.0
+"""Seconds that requests have to notice that their connection was closed."""
 
 
 class InferenceWay:
@@ -45,14 +51,21 @@ class InferenceWay:
         journey: Journey,
         deadlines: Deadlines,
         pages: dict[str, Callable[[], tuple[int, bytes, bytes]]],
+        *,
+        express: bool = True,
     ) -> None:
+        """`express`: whether connections begin in the express lane; without it aiohttp has them all."""
+        self.loop = asyncio.get_running_loop()
         self.settings = settings
         self.deadlines = deadlines
-        self._state = state
-        self._journey = journey
+        self.state = state
+        self.journey = journey
+        self.budget = bodies.Budget(settings.max_buffered_bytes)
         self._pages = pages
-        self._budget = bodies.Budget(settings.max_buffered_bytes)
+        self._express = express
+        self.lanes: set[Lane] = set()
         self.open_connections = 0
+        """Of both ways together."""
         self.is_closing = False
         self._emptied = asyncio.Event()
         self.server = Server(
@@ -65,12 +78,28 @@ class InferenceWay:
             access_log=None,
         )
 
+    def accept(self) -> Lane | web.RequestHandler:
+        """The protocol of a new connection."""
+        return Lane(self) if self._express else self.server()
+
     def close(self) -> None:
         """Close the connections on which no request is being served, and each of the others when its answer ends."""
         self.is_closing = True
         for connection in self.server.connections:
             if isinstance(connection, Connection) and not connection.is_serving:
                 connection.force_close()
+        for lane in list(self.lanes):
+            lane.close_idle()
+
+    async def shutdown(self) -> None:
+        """Close every connection, whatever is under way on it."""
+        for lane in list(self.lanes):
+            lane.shut()
+        await self.server.shutdown(timeout=0.1)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_PATIENCE):
+                await self.state.idle()
+                await self.emptied()
 
     async def emptied(self) -> None:
         """Return when no connection is left; what was answered has then been taken, or its client is gone."""
@@ -86,6 +115,11 @@ class InferenceWay:
         if not self.open_connections:
             self._emptied.set()
 
+    def lane_left(self, lane: Lane) -> None:
+        """Its connection goes on in aiohttp, which counts it anew."""
+        self.lanes.discard(lane)
+        self.open_connections -= 1
+
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request: aiohttp's handler."""
         connection = request.protocol
@@ -100,7 +134,7 @@ class InferenceWay:
             keep_alive=request.keep_alive,
             head_only=request.method == "HEAD",
             # What is left of a body would be read as the next request, or the next request as what is left.
-            closes=lambda: self._state.is_draining() or not request.content.is_eof(),
+            closes=lambda: self.state.is_draining() or not request.content.is_eof(),
         )
         headers: Headers = [(name.lower(), value) for name, value in request.raw_headers]
         request_id = wire_headers.request_id(headers)
@@ -125,6 +159,10 @@ class InferenceWay:
             return self.too_large()
         if status >= 500:
             return errors.internal()
+        return self.malformed()
+
+    @staticmethod
+    def malformed() -> errors.GatewayError:
         return errors.bad_request("The request is not well-formed HTTP/1.1.", close=True)
 
     def too_large(self) -> errors.GatewayError:
@@ -163,9 +201,7 @@ class InferenceWay:
 
     def _exchange(self, request: web.BaseRequest, headers: Headers, request_id: bytes) -> Exchange:
         target = request.raw_path.encode("utf-8", "surrogateescape")
-        peername = request.transport.get_extra_info("peername") if request.transport is not None else None
-        # A dual-stack socket shows IPv4 clients as ::ffff:a.b.c.d, which no log or header should.
-        peer = str(peername[0]).removeprefix("::ffff:") if peername else ""
+        peer = self.peer_of(request.transport) if request.transport is not None else ""
         exchange = Exchange(
             method=request.method,
             target=target,
@@ -180,23 +216,30 @@ class InferenceWay:
             now=asyncio.get_running_loop().time(),
             wall=time.time(),
         )
-        if self._is_trusted(peer):
+        if self.is_trusted(peer):
             exchange.trusted = True
-            exchange.client = self._client_behind_proxies(peer, headers)
+            exchange.client = self.client_behind_proxies(peer, headers)
         return exchange
 
-    def _client_behind_proxies(self, peer: str, headers: Headers) -> str:
+    @staticmethod
+    def peer_of(transport: asyncio.BaseTransport) -> str:
+        """The address that a connection came from."""
+        peername = transport.get_extra_info("peername")
+        # A dual-stack socket shows IPv4 clients as ::ffff:a.b.c.d, which no log or header should.
+        return str(peername[0]).removeprefix("::ffff:") if peername else ""
+
+    def client_behind_proxies(self, peer: str, headers: Headers) -> str:
         """The last address told that is not a proxy of ours: what stands before it, a client may invent."""
         told = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
         client = peer
         for hop in reversed(",".join(told).split(",")):
             if hop.strip():
                 client = hop.strip()
-                if not self._is_trusted(client):
+                if not self.is_trusted(client):
                     break
         return client
 
-    def _is_trusted(self, address: str) -> bool:
+    def is_trusted(self, address: str) -> bool:
         if not self.settings.trusted_proxies:
             return False
         try:
@@ -206,9 +249,9 @@ class InferenceWay:
         return any(ip in network for network in self.settings.trusted_proxies)
 
     async def _travel(self, request: web.BaseRequest, exchange: Exchange, answer: Answer) -> None:
-        hold = bodies.Hold(self._budget)
+        hold = bodies.Hold(self.budget)
         try:
-            await self._journey.serve(exchange, answer, lambda: self._read(request, hold))
+            await self.journey.serve(exchange, answer, lambda: self._read(request, hold))
         finally:
             hold.release()
 
@@ -228,7 +271,7 @@ class InferenceWay:
             and any(name.lower() == b"expect" for name, _ in request.raw_headers)
         ):
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        progress = _Progress(self.deadlines, self.settings.body_timeout, request.content.set_exception)
+        progress = bodies.Progress(self.deadlines, self.settings.body_timeout, request.content.set_exception)
         pieces: list[bytes] = []
         size = 0
         try:
@@ -244,29 +287,3 @@ class InferenceWay:
         finally:
             progress.done()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-class _Progress:
-    """Fails a reader that sees no byte for a while: one deadline that is pushed on lazily, not one per piece."""
-
-    __slots__ = ("_deadline", "_deadlines", "_fail", "_moved", "_patience")
-
-    def __init__(self, deadlines: Deadlines, patience: float, fail: Callable[[BaseException], None]) -> None:
-        self._deadlines = deadlines
-        self._patience = patience
-        self._fail = fail
-        self._moved = False
-        self._deadline = deadlines.add(patience, self._on_deadline)
-
-    def moved(self) -> None:
-        self._moved = True
-
-    def _on_deadline(self) -> None:
-        if self._moved:
-            self._moved = False
-            self._deadline = self._deadlines.add(self._patience, self._on_deadline)
-        else:
-            self._fail(errors.request_timeout("request body"))
-
-    def done(self) -> None:
-        self._deadlines.cancel(self._deadline)

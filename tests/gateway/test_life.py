@@ -149,6 +149,9 @@ async def test_debug_shows_what_the_process_holds() -> None:
         assert during["descriptors"] > before["descriptors"]
         scene.engine.release()
         assert (await raw.answer()).status == 200
+        await raw.leave()
+        assert scene.gateway._way is not None
+        await running.within(running.PATIENCE, scene.gateway._way.emptied())
         after = (await scene.get("/debug/runtime", port)).json()
         assert (after["requests"], after["idleEngineConnections"], after["deadlines"]) == (0, 1, 0)
 

@@ -1,0 +1,50 @@
+import cython
+
+
+@cython.final
+cdef class Lane:
+    # the process
+    cdef object _way, _state, _loop
+    # the connection
+    cdef object _transport, _parser, _pressure, _idle_deadline, _head_deadline, _ending, _probing
+    cdef int _phase
+    cdef str _peer
+    cdef bint _trusted, _is_tls, _is_paused, _half_closed, _is_lost
+    cdef bytes _waiting
+    cdef double _idle_since
+    # the head
+    cdef bytes _head, _target
+    cdef bint _head_complete
+    cdef list _fields
+    # the body
+    cdef long long _length, _missing, _held
+    cdef list _pieces
+    cdef object _arrival, _progress
+    # the answer
+    cdef object _exchange, _task
+    cdef bint _keep_alive, _complete
+    cdef readonly bint started
+
+    @cython.locals(before=bytes, head=bytes, piece=bytes, at=Py_ssize_t, end=Py_ssize_t, upgrades=bint)
+    cdef _read_head(self, bytes data)
+    cdef _await_head(self)
+
+    @cython.locals(
+        fields=list, target=bytes, length=bytes, request_id=bytes, name=bytes, value=bytes,
+        size=Py_ssize_t, hosts=Py_ssize_t, ids=Py_ssize_t, usual=bint,
+    )
+    cdef _judge(self, bytes head, bytes rest)
+    cdef _begin(self, bytes target, list fields, bytes request_id)
+    cdef _hand_over(self, bytes data)
+
+    @cython.locals(rest=bytes)
+    cdef bytes _take_body(self, bytes data)
+
+    @cython.locals(waiting=bytes)
+    cdef _on_served(self, exchange)
+    cdef _refuse(self, error)
+    cdef _end(self)
+    cdef _linger(self)
+    cdef _detach(self)
+    cdef _resume(self)
+    cdef _stop_probing(self)

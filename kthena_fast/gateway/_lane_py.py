@@ -1,0 +1,544 @@
+"""The source of both twins; `lane` is the contract.
+
+Rules
+1. llhttp gets a head alone, and where it ends must be where the blank line is; then it gets the body, of exactly the
+   length that was announced. So llhttp and this file cannot disagree about where the next request begins.
+2. The bytes of a head are kept until it is whole: they are what aiohttp gets if the request is not for here.
+3. One request at a time. What comes behind it waits as bytes, `MAX_WAITING` and one read at most; then reading pauses.
+4. An answer that begins before the whole body has come says `Connection: close`: what is left would be read as the
+   next request.
+5. No task and no timer waits for bytes. Deadlines are coarse, and a connection that is served quickly sets none.
+6. The lane is its own `Downstream`: there is one request at a time, and none after one that was cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+
+import httptools
+
+from kthena_fast import errors
+from kthena_fast.exchange.downstream import Flow, Framing
+from kthena_fast.exchange.record import Exchange, Headers
+from kthena_fast.gateway import bodies, replies
+from kthena_fast.gateway.answer import STATUS_LINES, WRITE_HIGH_WATER, Pressure
+from kthena_fast.gateway.client_connection import MAX_TARGET_BYTES
+from kthena_fast.wire import headers as wire_headers
+from kthena_fast.wire import paths
+
+if TYPE_CHECKING:
+    from kthena_fast.gateway.inference import InferenceWay
+    from kthena_fast.upstream.deadlines import Deadline
+
+MAX_WAITING: Final = 64 * 1024
+"""Bytes that may come behind the request that is served before reading pauses."""
+
+LINGER: Final = 10.0
+"""Seconds in which what a client still sends is thrown away, so that closing does not take its answer from it."""
+
+FIRST_PROBE: Final = 0.01
+"""Seconds. See `_probe`; an engine is to know within a tenth of a second that its client has left."""
+
+# What is not for the lane, whatever the value.
+_UNUSUAL: Final = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"))
+
+_API: Final = {path.encode(): path for path in paths.KNOWN}
+
+_BETWEEN: Final = 0
+_SERVING: Final = 1
+_ENDING: Final = 2
+
+
+class Lane:
+    """See `lane.Lane`."""
+
+    __slots__ = (
+        "_arrival",
+        "_complete",
+        "_ending",
+        "_exchange",
+        "_fields",
+        "_half_closed",
+        "_head",
+        "_head_complete",
+        "_head_deadline",
+        "_held",
+        "_idle_deadline",
+        "_idle_since",
+        "_is_lost",
+        "_is_paused",
+        "_is_tls",
+        "_keep_alive",
+        "_length",
+        "_loop",
+        "_missing",
+        "_parser",
+        "_peer",
+        "_phase",
+        "_pieces",
+        "_pressure",
+        "_probing",
+        "_progress",
+        "_state",
+        "_target",
+        "_task",
+        "_transport",
+        "_trusted",
+        "_waiting",
+        "_way",
+        "started",
+    )
+
+    accepts_chunked = True
+    wants_body = True
+
+    def __init__(self, way: InferenceWay) -> None:
+        # the process
+        self._way = way
+        self._state = way.state
+        self._loop = way.loop
+        # the connection
+        self._transport: asyncio.Transport
+        self._parser: httptools.HttpRequestParser | None = None
+        self._pressure = Pressure()
+        self._phase = _BETWEEN
+        self._peer = ""
+        self._trusted = self._is_tls = False
+        self._is_paused = self._half_closed = self._is_lost = False
+        self._waiting = b""
+        self._idle_since = 0.0
+        self._idle_deadline: Deadline | None = None
+        self._head_deadline: Deadline | None = None
+        self._ending: Deadline | None = None
+        self._probing: asyncio.TimerHandle | None = None
+        # the head
+        self._head = b""
+        self._head_complete = False
+        self._target = b""
+        self._fields: Headers = []
+        # the body
+        self._length = 0
+        self._missing = 0
+        self._held = 0
+        self._pieces: list[bytes] = []
+        self._arrival: asyncio.Future[None] | None = None
+        self._progress: bodies.Progress | None = None
+        # the answer
+        self._exchange: Exchange | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._keep_alive = True
+        self._complete = False
+        self.started = False
+
+    @property
+    def serves(self) -> bool:
+        return self._phase == _SERVING
+
+    # What the loop calls
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        way = self._way
+        way.lanes.add(self)
+        way.connection_made()
+        if way.is_closing or way.open_connections > way.settings.max_connections:
+            self._phase = _ENDING
+            transport.close()
+            return
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        # A client that vanishes during a long answer says nothing; the kernel asks.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._peer = way.peer_of(transport)
+        self._trusted = way.is_trusted(self._peer)
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
+        self._parser = httptools.HttpRequestParser(self)
+        self._idle_since = self._loop.time()
+        self._idle_deadline = way.deadlines.add(way.settings.keepalive_timeout, self._on_idle)
+
+    def data_received(self, data: bytes) -> None:
+        if self._missing:
+            data = self._take_body(data)
+            if not data:
+                return
+        if self._phase == _BETWEEN:
+            self._read_head(data)
+        elif self._phase == _SERVING:
+            self._waiting += data
+            if len(self._waiting) > MAX_WAITING and not self._is_paused:
+                self._is_paused = True
+                self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """The client sends no more. Whether the connection stays open: for a request that came whole, until its
+        answer has begun; a client that goes after that has read what it wanted."""
+        if self._phase != _SERVING or self._missing or self.started or self._is_tls:
+            return False
+        self._half_closed = True
+        self._probing = self._loop.call_later(FIRST_PROBE, self._probe, FIRST_PROBE)
+        return True
+
+    def pause_writing(self) -> None:
+        self._pressure.pause()
+
+    def resume_writing(self) -> None:
+        self._pressure.resume()
+
+    def connection_lost(self, failure: Exception | None) -> None:
+        self._is_lost = True
+        self._phase = _ENDING
+        self._missing = 0
+        self._detach()
+        self._way.lanes.discard(self)
+        self._way.connection_lost()
+        # A client that has its whole answer has not left it.
+        if self._task is not None and not self._complete:
+            self._task.cancel()
+
+    # What the life of the process calls
+
+    def close_idle(self) -> None:
+        if self._phase != _SERVING:
+            self._transport.close()
+
+    def shut(self) -> None:
+        self._transport.abort()
+
+    # The head
+
+    def _read_head(self, data: bytes) -> None:
+        before = self._head
+        if not before and data[:1] in (b"\r", b"\n"):
+            # Line ends before a request are allowed, and nobody's habit.
+            self._hand_over(data)
+            return
+        head = before + data if before else data
+        # The blank line may be cut anywhere.
+        at = head.find(b"\r\n\r\n", max(len(before) - 3, 0))
+        end = at + 4 - len(before)
+        piece = data if at < 0 or end == len(data) else data[:end]
+        parser = self._parser
+        assert parser is not None
+        upgrades = False
+        try:
+            parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            upgrades = True
+        except httptools.HttpParserError:
+            self._refuse(self._way.malformed())
+            return
+        if at < 0:
+            self._head = head
+            self._await_head()
+            return
+        self._head = b""
+        if self._head_deadline is not None:
+            self._way.deadlines.cancel(self._head_deadline)
+            self._head_deadline = None
+        if upgrades:
+            self._hand_over(head)
+        elif not self._head_complete:
+            self._refuse(self._way.malformed())
+        else:
+            self._judge(head, data[end:] if piece is not data else b"")
+
+    def _await_head(self) -> None:
+        """The rest of it has a time and a size."""
+        way = self._way
+        if self._head_complete:
+            self._refuse(way.malformed())
+        elif len(self._head) > MAX_TARGET_BYTES + way.settings.max_header_bytes:
+            self._refuse(way.too_large())
+        elif self._head_deadline is None:
+            self._head_deadline = way.deadlines.add(way.settings.header_timeout, self._on_late_head)
+
+    def _judge(self, head: bytes, rest: bytes) -> None:
+        """A whole head, from which `head` on is what came, and `rest` what stands behind it."""
+        way = self._way
+        parser = self._parser
+        assert parser is not None
+        fields = self._fields
+        target = self._target
+        self._fields = []
+        self._target = b""
+        self._head_complete = False
+        size = hosts = 0
+        length = b""
+        request_id = b""
+        ids = 0
+        usual = parser.get_method() == b"POST" and parser.get_http_version() == "1.1"
+        for name, value in fields:
+            size += len(name) + len(value) + 4
+            if name == b"host":
+                hosts += 1
+            elif name == b"content-length":
+                length = value
+            elif name == b"x-request-id":
+                ids += 1
+                request_id = value
+            elif name in _UNUSUAL:
+                usual = False
+        if not usual or not length or (target.startswith(b"/") and not target.startswith(b"/v1/")):
+            self._hand_over(head)
+            return
+        if len(target) > MAX_TARGET_BYTES:
+            self._refuse(way.too_large())
+            return
+        if ids != 1 or not wire_headers.valid_request_id(request_id):
+            request_id = wire_headers.new_request_id()
+        # llhttp has checked the length's digits, that it is one number and fits into 64 bits.
+        self._length = self._missing = int(length)
+        self._keep_alive = parser.should_keep_alive()
+        self._complete = self.started = False
+        self._phase = _SERVING
+        if rest:
+            rest = self._take_body(rest)
+        elif not self._length:
+            self._pieces.append(b"")
+        self._waiting = rest
+        problem: errors.GatewayError | None = None
+        if hosts != 1:
+            problem = errors.bad_request("A request has exactly one Host header.", close=True)
+        elif size > way.settings.max_header_bytes or len(fields) > way.settings.max_headers:
+            problem = way.too_large()
+        elif not target.startswith(b"/"):
+            problem = errors.bad_request("The request target must be a path.", close=True)
+        if problem is not None:
+            replies.refuse(self, problem, request_id)
+            self._end()
+        else:
+            self._begin(target, fields, request_id)
+
+    def _begin(self, target: bytes, fields: Headers, request_id: bytes) -> None:
+        path = _API.get(target)
+        query = ""
+        if path is None:
+            path = paths.decode(target)
+            query = target.partition(b"?")[2].decode("utf-8", "surrogateescape")
+        exchange = Exchange(
+            "POST",
+            target,
+            path,
+            query,
+            "HTTP/1.1",
+            fields,
+            self._peer,
+            self._peer,
+            "https" if self._is_tls else "http",
+            request_id,
+            self._loop.time(),
+            time.time(),
+        )
+        if self._trusted:
+            exchange.trusted = True
+            exchange.client = self._way.client_behind_proxies(self._peer, fields)
+        self._exchange = exchange
+        self._task = self._loop.create_task(self._serve(exchange))
+
+    def _hand_over(self, data: bytes) -> None:
+        """From here on the connection is aiohttp's, beginning with these bytes."""
+        way = self._way
+        transport = self._transport
+        self._phase = _ENDING
+        self._detach()
+        way.lane_left(self)
+        connection = way.server()
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        if self._pressure.paused:
+            connection.pause_writing()
+        connection.data_received(data)
+
+    # What the parser calls
+
+    def on_url(self, url: bytes) -> None:
+        self._target = self._target + url if self._target else url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # llhttp leaves the space behind a value where it is.
+        self._fields.append((name.lower(), value.rstrip(b" \t") if value[-1:] in (b" ", b"\t") else value))
+
+    def on_headers_complete(self) -> None:
+        self._head_complete = True
+
+    # The body
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Keep what belongs to the body; what is behind it is returned."""
+        rest = b""
+        if len(data) > self._missing:
+            rest = data[self._missing :]
+            data = data[: self._missing]
+        self._missing -= len(data)
+        parser = self._parser
+        assert parser is not None
+        parser.feed_data(data)
+        if self._length <= self._way.settings.max_body_bytes:
+            self._pieces.append(data)
+        if self._progress is not None:
+            self._progress.moved()
+        if not self._missing and self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+        return rest
+
+    async def read(self) -> bytes:
+        """The whole body; GatewayError where it is too large, too late, or one too many."""
+        settings = self._way.settings
+        if self._length > settings.max_body_bytes:
+            raise errors.body_too_large(settings.max_body_bytes)
+        self._way.budget.hold(self._length)
+        self._held = self._length
+        if self._missing:
+            self._arrival = self._loop.create_future()
+            self._progress = bodies.Progress(self._way.deadlines, settings.body_timeout, self._on_late_body)
+            try:
+                await self._arrival
+            finally:
+                self._progress.done()
+                self._progress = None
+                self._arrival = None
+        pieces = self._pieces
+        self._pieces = []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    # The request
+
+    async def _serve(self, exchange: Exchange) -> None:
+        try:
+            await self._way.journey.serve(exchange, self, self.read)
+        finally:
+            self._on_served(exchange)
+
+    def _on_served(self, exchange: Exchange) -> None:
+        self._task = None
+        self._exchange = None
+        self._pieces = []
+        if self._held:
+            self._way.budget.release(self._held)
+            self._held = 0
+        self._pressure.flow = None
+        self._stop_probing()
+        if self._is_lost:
+            return
+        if not (self._complete and self._keep_alive) or self._way.is_closing or self._half_closed:
+            self._end()
+            return
+        self._phase = _BETWEEN
+        self._idle_since = self._loop.time() if exchange.ended is None else exchange.ended
+        self._resume()
+        waiting = self._waiting
+        if waiting:
+            self._waiting = b""
+            self._read_head(waiting)
+
+    # What the steps of the request call: `Downstream`
+
+    def end_connection(self) -> None:
+        self._keep_alive = False
+
+    def start(self, status: int, lines: bytes, framing: Framing, first: bytes = b"") -> None:
+        self.started = True
+        if self._missing or framing is Framing.CLOSE or self._state.draining:
+            self._keep_alive = False
+        end = b"\r\n" if self._keep_alive else b"Connection: close\r\n\r\n"
+        if framing is Framing.CHUNKED:
+            end = b"Transfer-Encoding: chunked\r\n" + end
+        self._transport.write(b"".join((STATUS_LINES[status], lines, end, first)))
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def attach(self, flow: Flow | None) -> None:
+        self._pressure.flow = flow
+        if flow is not None and self._pressure.paused:
+            flow.pause_reading()
+
+    def finish(self) -> None:
+        self._complete = True
+
+    def abort(self) -> None:
+        """What was written is still flushed, so that an error event at the end of a stream arrives."""
+        self._keep_alive = False
+        self._transport.close()
+
+    # The end
+
+    def _refuse(self, error: errors.GatewayError) -> None:
+        """Answer what never became a request."""
+        self._transport.write(replies.raw_refusal(error, wire_headers.new_request_id()))
+        self._linger()
+
+    def _end(self) -> None:
+        """No other request follows. If more may come, closing at once would take the answer from the client."""
+        if (self._missing or self._waiting) and not self._half_closed:
+            self._linger()
+        else:
+            self._phase = _ENDING
+            self._transport.close()
+
+    def _linger(self) -> None:
+        self._phase = _ENDING
+        self._missing = 0
+        self._waiting = self._head = b""
+        self._detach()
+        transport = self._transport
+        if transport.is_closing() or not transport.can_write_eof():
+            transport.close()
+            return
+        self._resume()
+        transport.write_eof()
+        self._ending = self._way.deadlines.add(LINGER, transport.close)
+
+    def _detach(self) -> None:
+        """The lane waits for nothing any more."""
+        way = self._way
+        for deadline in (self._idle_deadline, self._head_deadline, self._ending):
+            if deadline is not None:
+                way.deadlines.cancel(deadline)
+        self._idle_deadline = self._head_deadline = self._ending = None
+        self._stop_probing()
+        # Lane and parser hold each other.
+        self._parser = None
+
+    def _resume(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    # What time calls
+
+    def _on_idle(self) -> None:
+        timeout = self._way.settings.keepalive_timeout
+        if self._phase == _BETWEEN and not self._head:
+            left = self._idle_since + timeout - self._loop.time()
+            if left <= 0:
+                self._transport.close()
+                return
+            timeout = left
+        self._idle_deadline = self._way.deadlines.add(timeout, self._on_idle)
+
+    def _on_late_head(self) -> None:
+        self._head_deadline = None
+        self._refuse(errors.request_timeout("request head"))
+
+    def _on_late_body(self, error: BaseException) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_exception(error)
+
+    def _probe(self, waited: float) -> None:
+        """Ask a client that sends no more whether it is still there.
+
+        One that has left looks the same as one that waits for its answer, but its kernel answers an interim response
+        with a reset, which the next write sees. Any HTTP/1.1 client may be sent any number of them (RFC 9110, 15.2).
+        """
+        self._probing = None
+        if not self.started:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._probing = self._loop.call_later(2 * waited, self._probe, 2 * waited)
+
+    def _stop_probing(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            self._probing = None
