@@ -36,8 +36,8 @@ NAMED: Final = {
     )
 }
 
-EVERY: Final = ("fcfs", "rpm:30", "lcf", "window", "vtc", "vtc-predict", "vtc-oracle")
-"""Those that are compared when none is named: the paper's, and the gateway's default."""
+EVERY: Final = ("fcfs", "rpm:30", "lcf", "window", "window-predict", "vtc", "vtc-predict", "vtc-oracle")
+"""Those that are compared when none is named: the paper's, and the gateway's."""
 
 
 def policy(name: str) -> Policy:

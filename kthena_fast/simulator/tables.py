@@ -50,8 +50,8 @@ def show(results: Iterable[Result], console: Console) -> None:
         console.print(clients)
         console.print()
     console.print(
-        "Rates, gap, bound and difference are weighted tokens per share (rates: a second), waits are seconds to the "
-        "first token. A bound in parentheses is not promised by the policy."
+        "Gap and bound are weighted tokens per share, the difference is those a second, as are the rates, which no "
+        "share divides; waits are seconds to the first token. A bound in parentheses is not promised by the policy."
     )
 
 
