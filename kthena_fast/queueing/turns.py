@@ -223,7 +223,7 @@ class Turns:
         if isinstance(gate, gates.ModelGate) and not gate.is_awaited and self._best(gate) is not None:
             gate.is_awaited = True
             # A millisecond late rather than early: uvloop's clock has whole milliseconds.
-            self._loop.call_at(gate.ready_at + 0.001, self._on_ready, gate)
+            self._loop.call_at(gate.ready_at + 0.001, lambda: self._on_ready(gate))
 
     def _on_ready(self, gate: gates.ModelGate) -> None:
         now = self._loop.time()
