@@ -22,7 +22,7 @@ MOST: Final = 256
 
 
 class Gaps:
-    __slots__ = ("_backlogged", "_comparable", "_highest", "_lowest", "_shares", "_watched", "widest")
+    __slots__ = ("_backlogged", "_comparable", "_highest", "_lowest", "_shares", "_waiting", "_watched", "widest")
 
     def __init__(self, clients: Sequence[Client], demands: Sequence[int]) -> None:
         """``demands``: the units that each client asks for in all."""
@@ -35,6 +35,7 @@ class Gaps:
         self._backlogged = np.zeros(count, dtype=np.bool_)
         self._lowest = np.zeros((count, count))
         self._highest = np.zeros((count, count))
+        self._waiting = 0
         self.widest = 0.0
         """Units per share, of all times that are over; `close` ends those that are not."""
 
@@ -48,9 +49,13 @@ class Gaps:
         self._lowest[place, :] = self._highest[place, :] = differences
         self._lowest[:, place] = self._highest[:, place] = -differences
         self._backlogged[place] = True
+        self._waiting += 1
 
     def observe(self, served: Sequence[int]) -> None:
         """What was served has changed."""
+        if self._waiting < 2:
+            # Nobody is compared, and who begins to wait is compared from then on.
+            return
         services = self._services(served)
         differences = services[:, None] - services[None, :]
         np.minimum(self._lowest, differences, out=self._lowest)
@@ -64,6 +69,7 @@ class Gaps:
         others = self._backlogged & self._comparable[place]
         self.widest = max(self.widest, float((self._highest[place] - self._lowest[place])[others].max()))
         self._backlogged[place] = False
+        self._waiting -= 1
 
     def close(self) -> None:
         for client, place in self._watched.items():

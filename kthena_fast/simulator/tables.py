@@ -22,8 +22,14 @@ CLIENT_COLUMNS = (
     "asked/s", "served/s", "wait mean", "p50", "p99", "max",
 )  # fmt: skip
 
-WIDTH = 140
+WIDTH = 200
 """Of lines that no terminal shows."""
+
+LEAST_WIDTH = 118
+"""Of a terminal: a line that is wrapped can be read, and a number without its end cannot."""
+
+MOST_CLIENTS = 20
+"""Of one run in a table."""
 
 
 def as_json(results: Sequence[Result], seed: int) -> bytes:
@@ -37,22 +43,33 @@ def show(results: Iterable[Result], console: Console) -> None:
     for name, group in groupby(results, lambda result: result.workload):
         of_workload = list(group)
         permits = sorted({result.most_permits for result in of_workload})
-        asked = "-".join(str(count) for count in dict.fromkeys((permits[0], permits[-1])))
-        console.print(f"{name}: {of_workload[0].seconds / 60:g} minutes, at most {asked} permits at once")
-        runs = _table(RUN_COLUMNS, 1)
+        most = "-".join(str(count) for count in dict.fromkeys((permits[0], permits[-1])))
+        console.print(f"{name}: {of_workload[0].seconds / 60:.4g} minutes, at most {most} permits at once")
+        runs = _table(RUN_COLUMNS, 1, console)
         for result in of_workload:
             runs.add_row(*run_cells(result))
         console.print(runs)
-        clients = _table(CLIENT_COLUMNS, 2)
+        clients = _table(CLIENT_COLUMNS, 2, console)
         for result in of_workload:
-            for number, client in enumerate(result.clients):
+            for number, client in enumerate(_heaviest(result)):
                 clients.add_row(result.policy if number == 0 else "", *client_cells(client))
         console.print(clients)
+        if len(of_workload[0].clients) > MOST_CLIENTS:
+            console.print(
+                f"The {MOST_CLIENTS} of {len(of_workload[0].clients)} clients who asked for most; --json has all."
+            )
         console.print()
     console.print(
         "Gap and bound are weighted tokens per share, the difference is those a second, as are the rates, which no "
         "share divides; waits are seconds to the first token. A bound in parentheses is not promised by the policy."
     )
+
+
+def _heaviest(result: Result) -> list[ClientResult]:
+    """Those who asked for most, in the order of the workload."""
+    numbers = range(len(result.clients))
+    heaviest = sorted(numbers, key=lambda number: -result.clients[number].requested_rate)[:MOST_CLIENTS]
+    return [result.clients[number] for number in sorted(heaviest)]
 
 
 def run_cells(result: Result) -> tuple[str, ...]:
@@ -90,14 +107,16 @@ def client_cells(client: ClientResult) -> tuple[str, ...]:
 
 def console() -> Console:
     """Of standard output; plain where it is no terminal."""
-    made = Console()
-    return made if made.is_terminal else Console(width=WIDTH, no_color=True, highlight=False)
+    terminal = Console()
+    if terminal.is_terminal:
+        return Console(width=max(terminal.width, LEAST_WIDTH), highlight=False)
+    return Console(width=WIDTH, no_color=True, highlight=False)
 
 
-def _table(columns: Sequence[str], names: int) -> Table:
-    table = Table(box=box.ASCII2)
+def _table(columns: Sequence[str], names: int, console: Console) -> Table:
+    table = Table(box=box.ROUNDED if console.is_terminal else box.ASCII2)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < names else "right", no_wrap=True)
+        table.add_column(column, justify="left" if number < names else "right")
     return table
 
 

@@ -176,3 +176,21 @@ def test_without_matplotlib_a_plot_names_the_command_that_installs_it(monkeypatc
     assert result.exit_code == 1
     assert plots.MISSING in result.stderr
     assert result.stdout == ""
+
+
+def test_of_many_clients_a_table_shows_those_who_ask_for_most(tmp_path: Path) -> None:
+    path = tmp_path / "many.csv"
+    path.write_text("".join(f"user{n},{n},10,{10 + n}\n" for n in range(30)))
+    text = printed("--trace", str(path), "--policy", "vtc")
+    assert "user10 " in text
+    assert "user9 " not in text
+    assert "The 20 of 30 clients who asked for most; --json has all." in text
+    assert len(json.loads(printed("--trace", str(path), "--policy", "vtc", "--json"))["runs"][0]["clients"]) == 30
+
+
+def test_on_a_terminal_no_number_is_cut_however_narrow_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TTY_COMPATIBLE": "1", "TERM": "xterm", "COLUMNS": "40"}.items():
+        monkeypatch.setenv(name, value)
+    text = printed("overload", "--policy", "vtc")
+    assert "…" not in text
+    assert "│" in text
