@@ -168,6 +168,8 @@ class Gateway:
         self._listener = await loop.create_server(
             self._way.accept,  # type: ignore[arg-type]  # a lane is a protocol by shape, not by ancestry
             sock=opened,
+            # uvloop listens anew, with a backlog of 100: a burst of clients beyond it is reset.
+            backlog=listening.BACKLOG,
             ssl=context,
             ssl_handshake_timeout=settings.header_timeout if context else None,
             ssl_shutdown_timeout=TLS_GOODBYE if context else None,
