@@ -14,7 +14,7 @@ import orjson
 
 from kthena_fast.mock_engine.faults import FaultName
 
-PATIENCE = 20.0
+PATIENCE = 30.0
 """Seconds for an answer; beyond it a request counts as lost."""
 
 MODEL = "soak"
@@ -44,6 +44,8 @@ class Client:
         self._dice = dice
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._last = "nothing"
+        """The turn before, which may have left the connection in a state."""
 
     async def live(self, ends: float) -> None:
         """Take turns until the loop's clock says `ends`."""
@@ -57,8 +59,9 @@ class Client:
                     await TURNS[name][1](self)
             except (OSError, asyncio.IncompleteReadError, Broken, TimeoutError) as problem:
                 if name in MUST_SUCCEED:
-                    self._tally.failures[f"{name}: {problem!r}"] += 1
+                    self._tally.failures[f"{name} after {self._last}: {problem!r}"] += 1
                 self.leave()
+            self._last = name
             await asyncio.sleep(self._dice.uniform(0.0, 0.4))
         self.leave()
 

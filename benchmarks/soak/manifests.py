@@ -22,8 +22,8 @@ spec:
   workloadSelector: {{matchLabels: {{app: engine}}}}
   workloadPort: {{port: 8000}}
   trafficPolicy:
-    # Ends what an engine that hangs would hold.
-    timeout: 2s
+    # Ends what an engine that hangs would hold; long enough for an engine without faults on a busy machine.
+    timeout: 8s
     retry: {{attempts: 1, retryInterval: 10ms}}
 """
 

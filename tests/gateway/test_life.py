@@ -173,6 +173,19 @@ def test_the_wildcard_takes_ipv4_and_ipv6() -> None:
                 pass
 
 
+async def test_a_burst_of_clients_is_held_until_the_loop_has_time_for_them() -> None:
+    burst = 300
+    async with app.running(OPTIONS, QUIET, running.Given(None)) as gateway:
+        with contextlib.ExitStack() as clients:
+            # This thread is the gateway's too, which accepts nothing meanwhile.
+            for _ in range(burst):
+                sock = socket.create_connection(("127.0.0.1", gateway.port), timeout=running.PATIENCE)
+                clients.enter_context(sock)
+            sock.sendall(running.get("/healthz"))
+            reply = await asyncio.to_thread(sock.recv, 12)
+            assert reply == b"HTTP/1.1 200"
+
+
 CONFIG = """
 auth:
 scheduler:
