@@ -173,20 +173,17 @@ def _service(turns: Turns, model: str, user: str | None) -> list[dict[str, Any]]
             {"model": model, "user": name, "usage": turns.tariff.service(units)}
             for name, units in turns.ledger.heaviest(model, MOST_SHOWN)
         ]
+    # Held by nobody here: it would count as a request, and nothing else happens meanwhile.
     row = turns.ledger.find(model, user)
     if row < 0:
         return []
-    row = turns.ledger.pin(model, user, turns.wall())
-    try:
-        return [
-            {
-                "model": model,
-                "user": user,
-                "usage": turns.tariff.service(turns.ledger.service(row, turns.wall())),
-                "share": turns.ledger.share(row),
-                "class": turns.ledger.rank(row),
-                "inFlight": turns.ledger.in_flight(row),
-            }
-        ]
-    finally:
-        turns.ledger.unpin(row)
+    return [
+        {
+            "model": model,
+            "user": user,
+            "usage": turns.tariff.service(turns.ledger.service(row, turns.wall())),
+            "share": turns.ledger.share(row),
+            "class": turns.ledger.rank(row),
+            "inFlight": turns.ledger.in_flight(row),
+        }
+    ]

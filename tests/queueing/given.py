@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -32,8 +32,8 @@ from tests.upstream.clock import Clock
 
 MODEL = "m"
 
-WALL = 1_800_000_000.0
-"""Unix time when the desk's clock says 1000; far from a multiple of any window."""
+WALL = 1_800_000_001.5
+"""Unix time when the desk's clock says 1000; inside a slot of the ledger."""
 
 
 def one_server(**spec: Any) -> Snapshot:
@@ -96,15 +96,16 @@ class Desk:
         max_queue: int = 100,
         max_queue_per_user: int = 100,
         reserves: bool = False,
-        loop: Any = None,
     ) -> None:
-        self.clock = loop or Clock()
+        self.clock = Clock()
+        # It has of a loop what is used.
+        loop = cast("asyncio.AbstractEventLoop", self.clock)
         self.registry = Registry()
-        self.timers = Deadlines(self.clock)
+        self.timers = Deadlines(loop)
         self.snapshot = snapshot
         report = Report(self.registry, 10)
         self.turns = Turns(
-            loop=self.clock,
+            loop=loop,
             wall=lambda: WALL - 1000.0 + self.clock.time(),
             draw=draw,
             timers=self.timers,
@@ -166,9 +167,7 @@ class Desk:
         **members: Any,
     ) -> Exchange:
         now = self.clock.time()
-        arrived = Exchange(
-            "POST", path.encode(), path, "", "HTTP/1.1", list(headers), "", "", "http", b"id", now, WALL
-        )
+        arrived = Exchange("POST", path.encode(), path, "", "HTTP/1.1", list(headers), "", "", "http", b"id", now, WALL)
         arrived.body = orjson.dumps({"model": model, "prompt": [7] * tokens, **members})
         arrived.peek = peek.peek(arrived.body)
         arrived.model = model

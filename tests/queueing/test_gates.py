@@ -11,9 +11,7 @@ def pod(name: str = "p") -> Pod:
 
 
 def server(*pods: Pod) -> Server:
-    return Server(
-        "default/s", engine="vLLM", model=None, pods=pods, timeout=None, retry_attempts=1, retry_interval=0.0
-    )
+    return Server("default/s", engine="vLLM", model=None, pods=pods, timeout=None, retry_attempts=1, retry_interval=0.0)
 
 
 def test_a_fixed_limit_is_the_same_for_one_pod_and_for_many() -> None:

@@ -1,15 +1,19 @@
 """Who is called: the order, the permits, and what they have to do with each other."""
 
+import itertools
+
 import pytest
 
 from kthena_fast.queueing import shares
+from kthena_fast.queueing.gates import Adaptive
+from kthena_fast.routing.snapshot import Snapshot
 from tests.queueing.given import MODEL, Desk, one_server, order, pause
 from tests.routing import given
 
 VIP = (b"x-tier", b"vip")
 
 
-def two_rules() -> given.Snapshot:
+def two_rules() -> Snapshot:
     """`m` leads to `fast` for those with a header and to `slow` for the others."""
     when = {"headers": {"x-tier": {"exact": "vip"}}}
     return given.snapshot(
@@ -19,7 +23,7 @@ def two_rules() -> given.Snapshot:
     )
 
 
-def two_names() -> given.Snapshot:
+def two_names() -> Snapshot:
     """`m` and `n` on one server."""
     return given.snapshot(
         given.route("r", given.to("s")), given.route("q", given.to("s"), model="n"), given.server("s", "10.0.0.1:8000")
@@ -253,7 +257,7 @@ async def test_weighted_traffic_keeps_its_weights_over_many_requests() -> None:
             given.server("b", "10.0.0.2:8000"),
         ),
         permits=1000,
-        draw=lambda: points.pop(),
+        draw=points.pop,
     )
     visitors = [await desk.come("u") for _ in range(100)]
     went = [visitor.server for visitor in visitors]
@@ -274,8 +278,6 @@ async def test_a_target_of_weight_nothing_gets_nothing() -> None:
 
 
 async def test_a_limit_that_grows_calls_those_who_wait() -> None:
-    from kthena_fast.queueing.gates import Adaptive
-
     desk = Desk(one_server(), limit=Adaptive(1))
     first, second = await desk.come("a"), await desk.come("b")
     (pod,) = desk.snapshot.pods.values()
@@ -287,8 +289,6 @@ async def test_a_limit_that_grows_calls_those_who_wait() -> None:
 
 
 async def test_a_pod_that_did_not_say_changes_nothing() -> None:
-    from kthena_fast.queueing.gates import Adaptive
-
     desk = Desk(one_server(), limit=Adaptive(1))
     first, second = await desk.come("a"), await desk.come("b")
     (pod,) = desk.snapshot.pods.values()
@@ -308,7 +308,7 @@ async def test_a_model_is_given_its_turns_a_second_even_if_timers_are_late() -> 
         await pause()
         called.append(sum(visitor.was_called for visitor in visitors))
     assert called[-1] in {50, 51}
-    assert all(after - before <= 1 for before, after in zip(called, called[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(called))
 
 
 async def test_so_many_a_second_is_no_limit_on_how_many_at_once() -> None:
