@@ -26,14 +26,18 @@ EACH: Final = 923_800
 class Request(Ticket):
     """An arrival, and what has become of it. Times are nanoseconds, None for what has not happened."""
 
-    __slots__ = ("arrival", "first_token_at", "produced", "reserved")
+    __slots__ = ("arrival", "first_token_at", "produced", "reserved", "steps")
 
     def __init__(self, arrival: Arrival) -> None:
         super().__init__()
         self.arrival = arrival
         self.reserved = 0
         """Output tokens that were charged in advance."""
+        # What generates nothing (an embedding) has its prompt read all the same.
+        self.steps = arrival.output or 1
+        """That the engine takes over it."""
         self.produced = 0
+        """Steps that it has taken: with each a token, if it generates any."""
         self.first_token_at: int | None = None
 
 
@@ -68,7 +72,7 @@ class Engine:
 
     def steps_to_next_end(self) -> int:
         """Until one of those who run has all its tokens."""
-        return min(_steps(request.arrival) - request.produced for request in self.running)
+        return min([request.steps - request.produced for request in self.running])
 
     def advance(self, steps: int, now: int) -> Sequence[Request]:
         """So many steps, the first of which begins now; those who end with them. No more than to the next end."""
@@ -79,14 +83,9 @@ class Engine:
         ended: list[Request] = []
         for request in self.running:
             request.produced += steps
-            if request.produced == _steps(request.arrival):
+            if request.produced == request.steps:
                 ended.append(request)
         if ended:
-            self.running = [request for request in self.running if request.produced < _steps(request.arrival)]
+            self.running = [request for request in self.running if request.produced < request.steps]
             self.used -= sum(self.need(request.arrival) for request in ended)
         return ended
-
-
-def _steps(arrival: Arrival) -> int:
-    # What generates nothing (an embedding) has its prompt read all the same.
-    return max(arrival.output, 1)

@@ -223,7 +223,7 @@ def bounds(workload: Workload, tariff: Tariff, records: Records) -> tuple[float,
 
 
 def is_finished(request: Request) -> bool:
-    return request.produced >= max(request.arrival.output, 1)
+    return request.produced == request.steps
 
 
 def wait_of(request: Request) -> float | None:
