@@ -23,7 +23,7 @@ cdef class Ticket:
 
     @cython.locals(owed="long long", ledger=Ledger)
     cdef int _settle(self, object units, object now) except -1
-    cdef void _leave(self) except *
+    cdef int _leave(self) except -1
 
 
 @cython.final
@@ -52,13 +52,15 @@ cdef class Heap:
     @cython.locals(queue=Line, at="long long")
     cdef Line _line(self, unsigned int rank)
     @cython.locals(seats=Seats, seat="unsigned int", queue=Line)
-    cdef unsigned int _seat(self, long long row) except? 0
+    cdef unsigned int _seat(self, long long row) except? 0xFFFFFFFF
     @cython.locals(ring=Ring, seats=Seats, seat="unsigned int", queue=Line)
     cdef unsigned int _sit(self, long long row, long long number, unsigned long long order) except 0
     @cython.locals(least=double, heap=Heap, other=Line, words="unsigned long long[::1]")
     cdef int _lift_row(self, long long row, Line queue) except -1
-    @cython.locals(seats=Seats, seat="unsigned int", head=Ticket, after=Ticket, queue=Line)
-    cdef void detach(self, Ticket ticket) except *
+    @cython.locals(seats=Seats, seat="unsigned int")
+    cdef int detach(self, Ticket ticket) except -1
+    @cython.locals(seats=Seats, head=Ticket, after=Ticket, queue=Line)
+    cdef int _unlink(self, unsigned int seat, Ticket ticket) except -1
     @cython.locals(seats=Seats, row="long long", other="unsigned int", queue=Line)
     cdef int _rise(self, unsigned int seat) except -1
     @cython.locals(seats=Seats, seat="unsigned int", queue=Line, key=double, owner=Heap, order="unsigned long long")

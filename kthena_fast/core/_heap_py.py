@@ -1,3 +1,5 @@
+# cython: wraparound=False, initializedcheck=False
+# No index here is negative, and an array that was never made has no item, so boundscheck, which stays, sees it.
 """The heap of users: see `heap` for what it promises."""
 
 from importlib import import_module
@@ -103,12 +105,11 @@ class Ticket:
         self.charged = owed
 
     def _leave(self) -> None:
-        if self.state == WAITING:
-            self.heap.detach(self)
-        elif self.state != CALLED:
-            return
-        self.state = GONE
-        self.heap.ledger.unpin_row(self.row)
+        if self.state in (WAITING, CALLED):
+            if self.state == WAITING:
+                self.heap.detach(self)
+            self.state = GONE
+            self.heap.ledger.unpin_row(self.row)
 
 
 class Heap:
@@ -295,11 +296,16 @@ class Heap:
         seats = self.ledger.ring.seats
         seat = ticket.seat
         self.waiting -= 1
-        if seats.waiting[seat] == 1:
+        seats.waiting[seat] -= 1
+        if seats.waiting[seat] == 0:
             ticket.before = None
             self._rise(seat)
-            return
-        seats.waiting[seat] -= 1
+        else:
+            self._unlink(seat, ticket)
+
+    def _unlink(self, seat: int, ticket: Ticket) -> None:
+        """Take a ticket out of a FIFO in which others stay."""
+        seats = self.ledger.ring.seats
         head: Ticket = seats.heads[seat]
         after = ticket.after
         if ticket is head and after is not None:

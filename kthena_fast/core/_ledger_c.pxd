@@ -26,7 +26,10 @@ cdef class Ledger:
     cdef readonly long long evictions
     cdef readonly long long unswept
     cdef dict _standings
+    cdef long long _last_standing
     cdef dict _models
+    cdef str _last_model
+    cdef long long _last_number
     cdef list _model_names
     cdef list _model_free
     cdef list _seeds
@@ -45,11 +48,13 @@ cdef class Ledger:
     cdef object _idle_amounts(self, long long block)
 
     cpdef Py_ssize_t pin(self, object model, object user, object now) except -1
-    @cython.locals(number="long long", digest=bytes, row="long long", name=str)
+    @cython.locals(number="long long", data=bytes, digest=bytes, row="long long", name=str)
     cdef Py_ssize_t pin_row(self, object model, object user) except -1
     cpdef unpin(self, object row)
-    @cython.locals(pins="long long", total="long long", block="long long", number="long long", board=list)
-    cdef void unpin_row(self, long long row) except *
+    @cython.locals(pins="long long")
+    cdef int unpin_row(self, long long row) except -1
+    @cython.locals(total="long long", block="long long", number="long long", board=list)
+    cdef int _rest(self, long long row) except -1
     cdef int _cut(self, long long number) except -1
     cdef Py_ssize_t _new_model(self, str model) except -1
     @cython.locals(height="long long")

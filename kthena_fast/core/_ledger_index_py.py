@@ -1,3 +1,5 @@
+# cython: wraparound=False, initializedcheck=False
+# No index here is negative, and an array that was never made has no item, so boundscheck, which stays, sees it.
 """From a 16-byte digest to a row, by open addressing over the rows themselves.
 
 1. Linear probing in a table at least twice the size of what it may hold, reserved once: there is no resize, so no

@@ -1,3 +1,5 @@
+# cython: wraparound=False, initializedcheck=False
+# No index here is negative, and an array that was never made has no item, so boundscheck, which stays, sees it.
 """The ledger: see `ledger` for what it promises. Here are its rows: who has one, who keeps it, who loses it.
 
 1. Zeroed memory means free: `pins` 0 is a free row, n + 1 a row that n requests hold. A row with pins 1 is idle; only
@@ -39,7 +41,7 @@ MOST_STANDINGS: Final = 1 << 16
 MOST_MODELS: Final = 1 << 16
 # Blocks that one eviction looks into before it takes the best it has seen, and rows that one piece of a sweep forgets.
 LOOKS: Final = 16
-BUDGET: Final = 1024
+BUDGET: Final = 512
 # How often a board is cut: once for so many requests at most.
 BOARD: Final = 1024
 
@@ -50,29 +52,10 @@ class LedgerFull(Exception):
 
 class Ledger:
     __slots__ = (
-        "_board_floors",
-        "_boards",
-        "_capacity",
-        "_counts",
-        "_free",
-        "_index",
-        "_model_free",
-        "_model_names",
-        "_models",
-        "_named",
-        "_names",
-        "_pins_by_block",
-        "_seed",
-        "_seeds",
-        "_standings",
-        "_tops",
-        "_used",
-        "evictions",
-        "held",
-        "pins",
-        "ring",
-        "unswept",
-    )
+        "_board_floors", "_boards", "_capacity", "_counts", "_free", "_index", "_last_model", "_last_number",
+        "_last_standing", "_model_free", "_model_names", "_models", "_named", "_names", "_pins_by_block", "_seed",
+        "_seeds", "_standings", "_tops", "_used", "evictions", "held", "pins", "ring", "unswept",
+    )  # fmt: skip
 
     def __init__(
         self, window: float, rows: int = 100_000, *, seed: int | None = None, tops: int = 10, block: int = 4096
@@ -106,6 +89,9 @@ class Ledger:
         self._standings: dict[tuple[float, int], int] = {}
         self.standing(1.0, 0)
         self._models: dict[str, int] = {}
+        # A heap gives the same string each time, which saves a look into the dictionary.
+        self._last_model: str | None = None
+        self._last_number = 0
         self._model_names: list[str] = []
         self._model_free: list[int] = []
         self._seeds: list[int] = []
@@ -179,11 +165,20 @@ class Ledger:
             raise TypeError(f"model must be a str, not {type(model).__name__}")
         if type(user) is not str:
             raise TypeError(f"user must be a str, not {type(user).__name__}")
-        known = self._models.get(model)
-        number = self._new_model(model) if known is None else known
+        if model is self._last_model:
+            number = self._last_number
+        else:
+            known = self._models.get(model)
+            number = self._new_model(model) if known is None else known
+            self._last_model = model
+            self._last_number = number
         name: str = user
-        # surrogatepass: a header may carry bytes that are no UTF-8, and every name is somebody.
-        digest = xxh3_128_digest(name.encode("utf-8", "surrogatepass"), self._seeds[number])
+        try:
+            data = name.encode()
+        except UnicodeEncodeError:
+            # A header may carry bytes that are no UTF-8, and every name is somebody.
+            data = name.encode("utf-8", "surrogatepass")
+        digest = xxh3_128_digest(data, self._seeds[number])
         row = self._index.find(digest)
         if row < 0:
             # Counted first: the row that is evicted for it may be the last of this model.
@@ -210,12 +205,15 @@ class Ledger:
         if pins < 1:
             raise LookupError(f"row {row} is not held")
         self.pins[row] = pins
-        if pins > 1:
-            return
+        if pins == 1:
+            if self.ring.totals[row] == 0:
+                self._forget(row)
+            else:
+                self._rest(row)
+
+    def _rest(self, row: int) -> None:
+        """A row is idle now: it may be evicted, and it keeps its name only if it is heavy."""
         total = self.ring.totals[row]
-        if total == 0:
-            self._forget(row)
-            return
         block = row >> self.ring.shift
         self.ring.floors[block] = min(self.ring.floors[block], total)
         if self._named[row] == 0:
@@ -283,6 +281,7 @@ class Ledger:
         if self._counts[number] == 0:
             del self._models[self._model_names[number]]
             self._model_names[number] = ""
+            self._last_model = None
             self._board_floors[number] = 0
             self._model_free.append(number)
 
@@ -337,6 +336,7 @@ class Ledger:
             del self._standings[entry]
             raise LedgerFull("too many different shares")
         self.ring.shares[number], self.ring.ranks[number] = entry
+        self._last_standing = len(self._standings) - 1
         return number
 
     # -- reports
@@ -418,7 +418,7 @@ class Ledger:
         return _whole(count, 1, MOST_ROWS, "count")
 
     def checked_standing(self, standing: Any) -> int:
-        return _whole(standing, 0, len(self._standings) - 1, "standing")
+        return _whole(standing, 0, self._last_standing, "standing")
 
     def _checked(self, row: Any) -> int:
         number = _whole(row, 0, self._capacity - 1, "row")

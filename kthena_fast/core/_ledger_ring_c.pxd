@@ -39,8 +39,9 @@ cdef class Ring:
     @cython.locals(cell="long long", row="long long")
     cdef int _forget_overflow(self, long long block, long long slot) except -1
     cdef int touch(self, long long row) except -1
+    cdef int add(self, long long row, long long units) except -1
     @cython.locals(total="long long", counter="long long", slot="long long", cell="long long", amount="long long")
-    cdef void add(self, long long row, long long units) except *
+    cdef int _add(self, long long row, long long units) except -1
     @cython.locals(given="long long", counter="long long", block="long long")
     cdef Py_ssize_t subtract(self, long long row, long long units) except -1
     @cython.locals(given="long long", left="long long", base="long long", ago="long long", slot="long long",
@@ -53,10 +54,10 @@ cdef class Ring:
     cdef int moved(self, long long row) except -1
 
     cdef Py_ssize_t counter_of(self, long long row) except -1
-    cdef unsigned int seat_of(self, long long row) except? 0
+    cdef unsigned int seat_of(self, long long row) except? 0xFFFFFFFF
     @cython.locals(waiting="long long", seat="unsigned int")
     cdef Py_ssize_t waiting_of(self, long long row) except -1
-    cdef unsigned int standing_of(self, long long row) except? 0
-    cdef unsigned int model_of(self, long long row) except? 0
+    cdef unsigned int standing_of(self, long long row) except? 0xFFFFFFFF
+    cdef unsigned int model_of(self, long long row) except? 0xFFFFFFFF
     cdef int set_standing(self, long long row, unsigned int standing) except -1
     cdef int begin(self, long long row, unsigned int model) except -1

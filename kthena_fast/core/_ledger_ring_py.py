@@ -1,3 +1,5 @@
+# cython: wraparound=False, initializedcheck=False
+# No index here is negative, and an array that was never made has no item, so boundscheck, which stays, sees it.
 """The ring of slots, the totals over it, the counters, and the keys that order users by them.
 
 1. `cells[block][slot][row]`: blocks of 4,096 rows that are never copied; a slot of a block is one run of memory, so
@@ -35,28 +37,9 @@ CELL: Final = 0xFFFFFFFF
 
 class Ring:
     __slots__ = (
-        "_cells",
-        "_columns",
-        "_head",
-        "_marks",
-        "_overflow",
-        "_seats_by_block",
-        "_slot",
-        "ages",
-        "due",
-        "floors",
-        "halves",
-        "ranks",
-        "seats",
-        "shares",
-        "shift",
-        "since",
-        "tick",
-        "totals",
-        "totals_by_block",
-        "width",
-        "words",
-    )
+        "_cells", "_columns", "_head", "_marks", "_overflow", "_seats_by_block", "_slot", "ages", "due", "floors",
+        "halves", "ranks", "seats", "shares", "shift", "since", "tick", "totals", "totals_by_block", "width", "words",
+    )  # fmt: skip
 
     def __init__(self, window: int, blocks: int, shift: int) -> None:
         self.width = -(-window // (SLOTS - 1))
@@ -107,12 +90,12 @@ class Ring:
         behind = min(self.tick - self.ages[block], SLOTS)
         self.ages[block] = self.tick
         fell = False
+        totals: npt.NDArray[np.int64] = self.totals_by_block[block]
         for ago in range(behind):
             slot = block * SLOTS + (self._head + SLOTS - ago) % SLOTS
             if self._marks[slot] != 0:
                 self._marks[slot] = 0
                 column: npt.NDArray[np.uint32] = self._columns[slot]
-                totals: npt.NDArray[np.int64] = self.totals_by_block[block]
                 np.subtract(totals, column, out=totals)
                 column.fill(0)
                 if self._overflow:
@@ -134,8 +117,10 @@ class Ring:
             self.catch_up(row >> self.shift)
 
     def add(self, row: int, units: int) -> None:
-        if units == 0:
-            return
+        if units > 0:
+            self._add(row, units)
+
+    def _add(self, row: int, units: int) -> None:
         self.touch(row)
         total = self.totals[row]
         counter = self.words[4 * row + 2]
