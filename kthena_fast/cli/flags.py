@@ -10,7 +10,7 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class GoBoolean(click.ParamType):
+class GoBoolean(click.ParamType):  # type: ignore[type-arg]  # generic since 8.5, and 8.2 is enough
     """A boolean as Go's flags take it: `--x`, `--x=true`, `--x=false`, and the other spellings of strconv.ParseBool."""
 
     name = "boolean"
@@ -23,6 +23,18 @@ class GoBoolean(click.ParamType):
         if value in {"0", "f", "F", "FALSE", "false", "False"}:
             return False
         raise click.BadParameter(f"{value!r} is not a boolean; true and false are allowed", context, parameter)
+
+
+class Verbosity(click.ParamType):  # type: ignore[type-arg]  # the same
+    """A whole number behind `-v`, also as Go's users write it: `-v=4`."""
+
+    name = "integer"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        try:
+            return int(str(value).removeprefix("="))
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is not a whole number", context, parameter) from None
 
 
 def boolean(name: str, default: bool | None, help: str) -> Callable[[Command], Command]:  # noqa: A002 - click's own word

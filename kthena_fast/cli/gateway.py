@@ -47,7 +47,9 @@ def read_settings() -> knobs.Settings:
     "--router-config", type=click.Path(path_type=Path), metavar="PATH", help="Upstream's routerConfiguration.yaml."
 )
 @flags.boolean("--expose-metrics-on-router-port", False, "Serve /metrics on the inference port too.")
-@click.option("-v", "--v", "verbosity", type=int, default=0, help="Upstream's log level: 4 and above logs at debug.")
+@click.option(
+    "-v", "--v", "verbosity", type=flags.Verbosity(), default=0, help="Upstream's log level: 4 and above logs at debug."
+)
 @flags.upstreams_own
 def gateway(
     backends: tuple[str, ...],
