@@ -2,9 +2,10 @@
 
 1. The *bound* of what two clients that both wait can differ by is
    ``2 x max(w_in L_in, w_out C O_max) + C x largest estimate error``, per share (divided by the smallest), L_in and
-   O_max being the longest input and output, C the most permits that were out. The orders by `vtc` promise it.
-2. The *safe bound* has a sum in place of the maximum, since the last input and the outputs that follow it both count;
-   see docs/fairness.md. It differs where the input of one request weighs as much as all outputs at once.
+   O_max being the longest input and output, C the most permits that were out. `vtc` keeps it but for very few permits.
+2. The *safe bound*, which `vtc` always keeps, has a sum in place of the maximum, since the last input and the outputs
+   that follow it both count (docs/fairness.md). They differ where one input weighs as much as all outputs at once
+   (`test_with_one_permit_two_clients_differ_by_a_request_each_way_which_is_more_than_the_bound`).
 3. The *service difference* is the paper's: every 30 s, over the 60 s around it, the sum over clients of
    ``min(max_j s_j - s_i, |r_i - s_i|)``, s served and r requested rates, per share.
 4. Jain's index is 1 where all are equal and 1/n where one has everything.
