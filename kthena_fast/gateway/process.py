@@ -27,22 +27,22 @@ log = logging.getLogger(__name__)
 
 
 def run(
-    options: app.Options, settings: Settings, source: Source, on_start: Callable[[app.Gateway], None] | None = None
+    options: app.Options, settings: Settings, source: Source, on_ready: Callable[[app.Gateway], None] | None = None
 ) -> int:
     """Run a gateway until it is told to stop; returns the exit status of the process."""
     application_log.configure(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            return runner.run(live(options, settings, source, on_start))
+            return runner.run(live(options, settings, source, on_ready))
         except app.CannotStart as problem:
             log.error("%s", problem)
             return 1
 
 
 async def live(
-    options: app.Options, settings: Settings, source: Source, on_start: Callable[[app.Gateway], None] | None = None
+    options: app.Options, settings: Settings, source: Source, on_ready: Callable[[app.Gateway], None] | None = None
 ) -> int:
-    """Start, wait for the signal, drain, stop."""
+    """Start, wait for the signal, drain, stop. `on_ready` is told when the first objects are in service."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -59,11 +59,18 @@ async def live(
     # Before the start: a signal that is not handled ends the process.
     loop.add_signal_handler(signal.SIGHUP, gateway.reopen_logs)
     await gateway.start()
+    telling = asyncio.create_task(_tell_when_ready(gateway, on_ready))
     try:
-        if on_start is not None:
-            on_start(gateway)
         await stop.wait()
         await gateway.drain()
     finally:
+        telling.cancel()
         await gateway.stop()
     return 0
+
+
+async def _tell_when_ready(gateway: app.Gateway, on_ready: Callable[[app.Gateway], None] | None) -> None:
+    await gateway.state.until_synced()
+    log.info("ready: %r", gateway.state.snapshot)
+    if on_ready is not None:
+        on_ready(gateway)

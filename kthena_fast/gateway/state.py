@@ -18,7 +18,7 @@ LEAVING = "the gateway is leaving"
 class State:
     """Read by every request, written by the source and by the life of the process."""
 
-    __slots__ = ("_idle", "detail", "draining", "serving", "snapshot")
+    __slots__ = ("_idle", "_synced", "detail", "draining", "serving", "snapshot")
 
     def __init__(self) -> None:
         self.snapshot: Snapshot = build.EMPTY
@@ -29,6 +29,7 @@ class State:
         self.serving: dict[Exchange, asyncio.Task[None]] = {}
         """Requests that were accepted and are not settled, with the task that serves each."""
         self._idle = asyncio.Event()
+        self._synced = asyncio.Event()
 
     @property
     def synced(self) -> bool:
@@ -41,6 +42,11 @@ class State:
         """Put a snapshot in service; requests that have matched on the one before keep it."""
         self.snapshot = snapshot
         self.detail = ""
+        self._synced.set()
+
+    async def until_synced(self) -> None:
+        """Return when the first snapshot is in service."""
+        await self._synced.wait()
 
     def begin(self, exchange: Exchange) -> None:
         task = asyncio.current_task()

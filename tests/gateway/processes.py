@@ -42,6 +42,11 @@ class Program:
         self._listening = asyncio.create_task(self._listen())
 
     @property
+    def complaints(self) -> list[str]:
+        """The lines that are neither information nor warning."""
+        return [line for line in self.lines if " INFO " not in line and " WARNING " not in line]
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 
