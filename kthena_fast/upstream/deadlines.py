@@ -75,9 +75,11 @@ class Deadlines:
 
     def _pass(self) -> None:
         self._timer = None
+        # Taken now: a callback that sets another deadline arms the timer anew, for a bucket that is not due.
+        armed_for = self._timer_at
         now = self._loop.time()
         # The loop may wake a timer up to its clock's resolution early; the bucket armed for is due by definition.
-        while self._due and (self._due[0] <= self._timer_at or self._due[0] * GRANULARITY <= now):
+        while self._due and (self._due[0] <= armed_for or self._due[0] * GRANULARITY <= now):
             bucket = self._buckets.pop(heapq.heappop(self._due))
             while bucket:
                 deadline = bucket.pop()
@@ -85,5 +87,5 @@ class Deadlines:
                     deadline._callback()
                 except Exception as failure:  # noqa: BLE001 - one failing callback must not take the others' time away
                     self._loop.call_exception_handler({"message": "a deadline's callback failed", "exception": failure})
-        if self._due and self._timer is None:
+        if self._due and (self._timer is None or self._due[0] < self._timer_at):
             self._arm(self._due[0])

@@ -80,6 +80,22 @@ async def test_a_deadline_may_cancel_and_set_others_as_it_passes(clock: Clock) -
     assert passed == ["again", "at last"]
 
 
+async def test_a_deadline_set_as_another_passes_waits_its_time_and_lets_those_before_it_pass_in_theirs(
+    clock: Clock,
+) -> None:
+    passed: list[tuple[str, int]] = []
+    timers = on(clock)
+
+    def again() -> None:
+        passed.append(("again", round(clock.now - 1000.0)))
+        timers.add(30.0, lambda: passed.append(("at last", round(clock.now - 1000.0))))
+
+    timers.add(10.0, lambda: passed.append(("between", round(clock.now - 1000.0))))
+    timers.add(1.0, again)
+    clock.advance(60.0)
+    assert passed == [("again", 1), ("between", 10), ("at last", 31)]
+
+
 async def test_a_callback_that_fails_is_reported_and_takes_no_other_with_it(clock: Clock) -> None:
     passed: list[str] = []
     timers = on(clock)
