@@ -19,9 +19,11 @@ STATUS_LINES = {
     **{status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus},
 }
 
-WRITE_HIGH_WATER = 0
-"""Bytes that may wait in a client's transport before the engine's socket is paused. 0: as soon as the kernel takes no
-more; what one read brought in then waits, and nothing else, which keeps a slow client under 256 KiB."""
+WRITE_HIGH_WATER = 1
+"""Bytes that may wait in a client's transport before the engine's socket is paused. 1: as soon as the kernel takes no
+more; what one read brought in then waits, and nothing else, which keeps a slow client under 256 KiB. Not 0: transports
+of TLS pause at so many, others beyond, and at 0 bytes of 0 nothing would come to resume them
+(test_a_connection_over_tls_carries_one_stream_after_another)."""
 
 
 class Pressure:

@@ -97,6 +97,16 @@ async def test_the_engine_is_told_that_the_client_came_by_https(authority: trust
         await seen.raw.leave()
 
 
+async def test_a_connection_over_tls_carries_one_stream_after_another(authority: trustme.CA, tmp_path: Path) -> None:
+    pair = write(authority.issue_cert("localhost"), tmp_path)
+    async with running.scene(running.faulty(token_interval=0.001), options=option(pair)) as scene:
+        seen = await shake_hands(scene.gateway.port, client_context(authority))
+        for stream in (False, True, True):
+            seen.raw.say(running.chat(stream=stream))
+            assert (await seen.raw.answer()).status == 200
+        await seen.raw.leave()
+
+
 async def test_plain_http_on_a_tls_port_is_cut_and_harms_nobody(authority: trustme.CA, tmp_path: Path) -> None:
     pair = write(authority.issue_cert("localhost"), tmp_path)
     async with running.scene(options=option(pair)) as scene:
