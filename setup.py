@@ -51,7 +51,8 @@ def compiled_twins() -> list[Extension]:
         if not types.exists():
             raise FileNotFoundError(f"{types} is missing: setup.py lists the twin {twin}")
         extensions += cythonize(
-            Extension(f"kthena_fast.{room}._{name}_c", [str(source)]),
+            # Debug information, which Python's own flags may ask for, makes a wheel five times as large.
+            Extension(f"kthena_fast.{room}._{name}_c", [str(source)], extra_compile_args=["-g0"]),
             build_dir=str(C_FILES),
             force=is_out_of_date(source, types),
             compiler_directives={

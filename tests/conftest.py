@@ -58,6 +58,19 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], uvloop.Loop]]:
     return {"uvloop": uvloop.new_event_loop}
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about the compiled twins where the environment says that there are none.
+
+    That is no skip: the same tests run, and may not skip, in the suite that has them.
+    """
+    if not _choice.NO_EXTENSIONS:
+        return
+    about = [item for item in items if item.get_closest_marker("extensions")]
+    if about:
+        config.hook.pytest_deselected(items=about)
+        items[:] = [item for item in items if item not in about]
+
+
 def _as_failure(report: pytest.TestReport | pytest.CollectReport) -> None:
     if CI and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import kthena_fast
-from kthena_fast.core import _choice
 
 _ROOT = Path(__file__).parents[1]
 _INSTALLED = Path(kthena_fast.__file__).parent
@@ -32,14 +31,6 @@ TWINS = _listed_twins()
 CHOSEN = tuple(listed for listed in TWINS if _INSTALLED.joinpath(f"{listed}.py").exists())
 
 each_twin = pytest.mark.parametrize("listed", CHOSEN)
-with_extensions = pytest.mark.usefixtures("extensions")
-
-
-@pytest.fixture
-def extensions() -> None:
-    """The test is about extensions, of which a pure installation has none by intention."""
-    if _choice.NO_EXTENSIONS:
-        pytest.skip("KTHENA_FAST_NO_EXTENSIONS is set")
 
 
 def _modules(listed: str) -> tuple[str, str, str]:
@@ -71,7 +62,7 @@ sys.meta_path.insert(0, Finder())
 """
 
 
-@with_extensions
+@pytest.mark.extensions
 @each_twin
 def test_the_compiled_twin_is_preferred_by_default(listed: str) -> None:
     ran = _python(_imports(listed))
@@ -97,7 +88,7 @@ def test_a_broken_extension_raises(listed: str) -> None:
     assert ran.stderr.endswith("ImportError: seen\n")
 
 
-@with_extensions
+@pytest.mark.extensions
 def test_the_core_in_use_is_the_compiled_one() -> None:
     choosers = ", ".join(_modules(listed)[0] for listed in CHOSEN)
     compiled = {_modules(listed)[1] for listed in TWINS}
@@ -114,7 +105,7 @@ def test_every_pure_twin_is_listed_to_be_compiled() -> None:
     assert found == set(TWINS)
 
 
-@with_extensions
+@pytest.mark.extensions
 def test_the_version_command_says_that_the_core_is_compiled() -> None:
     ran = _python("from kthena_fast.cli import main; main(['version'])")
     assert ran.stderr == ""
@@ -132,7 +123,7 @@ def _names_in_wheel(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
-@with_extensions
+@pytest.mark.extensions
 @pytest.mark.timeout(600)
 def test_the_wheel_holds_both_twins_and_the_types_marker(dist: Path) -> None:
     [wheel] = dist.glob("*.whl")

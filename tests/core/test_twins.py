@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kthena_fast.core import _choice
-
-pytestmark = pytest.mark.skipif(_choice.NO_EXTENSIONS, reason="there is one twin to agree with itself")
+pytestmark = pytest.mark.extensions
 
 START = 1_790_000_000.0
 USERS = ("ann", "bob", "cy", "dan", "", "\udcff", "é" * 40)

@@ -1,8 +1,10 @@
 """What comes out of the Dockerfile: built by Docker, or its steps run one by one where there is no daemon."""
 
+import re
 import shutil
 import subprocess
 import tarfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,3 +47,17 @@ def command(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
 def test_the_image_runs_the_compiled_core_from_a_read_only_root(command: Command) -> None:
     said = subprocess.run(command("version"), check=True, capture_output=True, text=True).stdout
     assert "(compiled core, " in said
+
+
+def test_the_image_serves_from_a_read_only_root_and_ends_when_told_to(command: Command) -> None:
+    # Nothing listens on port 1: a gateway without its engine is alive all the same.
+    flags = ["--backend", "http://127.0.0.1:1", "--model", "m", "--host", "127.0.0.1"]
+    ports = ["--port", "0", "--metrics-port", "0", "--debug-port", "0"]
+    with subprocess.Popen(command("gateway", *flags, *ports), stderr=subprocess.PIPE, text=True) as gateway:
+        assert gateway.stderr is not None
+        serving = next(found for line in gateway.stderr if (found := re.search(r"serving on (127\S+:\d+)", line)))
+        with urllib.request.urlopen(f"http://{serving[1]}/healthz") as answer:
+            assert answer.status == 200
+        gateway.terminate()
+        gateway.stderr.read()
+    assert gateway.returncode == 0
