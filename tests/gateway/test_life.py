@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +75,42 @@ async def test_a_failed_start_leaves_nothing_open() -> None:
     assert asyncio.all_tasks() == tasks
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", gateway.port)
+
+
+ABSENT = "/nowhere/at/all"
+BAD_STARTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "a certificate that is not there": (
+        {"tls_cert": Path(ABSENT), "tls_key": Path(ABSENT)},
+        {},
+        rf"--tls-cert {ABSENT} and --tls-key {ABSENT} do not load: .* No such file .* are allowed",
+    ),
+    "a router configuration that is not there": (
+        {"router_config": Path(ABSENT)},
+        {},
+        rf"--router-config {ABSENT}: .* No such file",
+    ),
+    "an access log that cannot be opened": (
+        {},
+        {"access_log_output": ABSENT},
+        rf"ACCESS_LOG_OUTPUT='{ABSENT}' cannot be opened: No such file.*; stdout, stderr or the path of a file",
+    ),
+    "an authority that is not there": (
+        {},
+        {"upstream_ca_file": ABSENT},
+        rf"UPSTREAM_CA_FILE='{ABSENT}' does not load: .* No such file .*; a file of PEM certificates is allowed",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD_STARTS)
+async def test_what_cannot_be_had_is_named_with_its_value_and_leaves_no_task(what: str) -> None:
+    options, settings, why = BAD_STARTS[what]
+    tasks = asyncio.all_tasks()
+    gateway = app.Gateway(dataclasses.replace(OPTIONS, **options), Settings(**settings), running.Given(None))
+    with pytest.raises(app.CannotStart, match=why) as caught:
+        await gateway.start()
+    assert "\n" not in str(caught.value)
+    assert asyncio.all_tasks() == tasks
 
 
 async def test_a_stopped_gateway_leaves_no_task_and_no_port() -> None:
@@ -174,16 +212,15 @@ def test_the_wildcard_takes_ipv4_and_ipv6() -> None:
 
 
 async def test_a_burst_of_clients_is_held_until_the_loop_has_time_for_them() -> None:
-    burst = 300
     async with app.running(OPTIONS, QUIET, running.Given(None)) as gateway:
-        with contextlib.ExitStack() as clients:
+        with contextlib.ExitStack() as closing:
             # This thread is the gateway's too, which accepts nothing meanwhile.
-            for _ in range(burst):
-                sock = socket.create_connection(("127.0.0.1", gateway.port), timeout=running.PATIENCE)
-                clients.enter_context(sock)
-            sock.sendall(running.get("/healthz"))
-            reply = await asyncio.to_thread(sock.recv, 12)
-            assert reply == b"HTTP/1.1 200"
+            clients = [
+                closing.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=running.PATIENCE))
+                for _ in range(300)
+            ]
+            clients[-1].sendall(running.get("/healthz"))
+            assert await asyncio.to_thread(clients[-1].recv, 12) == b"HTTP/1.1 200"
 
 
 CONFIG = """

@@ -151,24 +151,15 @@ def port_in_use() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-async def test_a_start_that_fails_says_why_in_one_line_and_exits_with_1(port_in_use: int, tmp_path: Path) -> None:
-    absent = tmp_path / "absent"
-    closed = tmp_path / "routerConfiguration.yaml"
-    closed.write_text("auth:\n  jwksUri: https://issuer.test/keys\n")
-    common = ("gateway", "--host", "127.0.0.1", "--metrics-port", "0", "--debug-port", "0")
-    cases: list[tuple[tuple[str, ...], dict[str, str], list[str]]] = [
-        (("--port", str(port_in_use)), {}, [f"--port {port_in_use}", "Address already in use"]),
-        (("--tls-cert", str(absent), "--tls-key", str(absent)), {}, [f"--tls-cert {absent}", "PEM"]),
-        (("--router-config", str(absent)), {}, [f"--router-config {absent}", "No such file"]),
-        (("--router-config", str(closed)), {}, ["auth.jwksUri: 'https://issuer.test/keys'", "remove it"]),
-        ((), {"ACCESS_LOG_OUTPUT": f"{absent}/x"}, [f"ACCESS_LOG_OUTPUT='{absent}/x'", "stdout, stderr"]),
-        ((), {"UPSTREAM_CA_FILE": str(absent)}, [f"UPSTREAM_CA_FILE='{absent}'", "PEM"]),
-        ((), {"DRAIN_TIMEOUT": "soon"}, ["DRAIN_TIMEOUT='soon'", "5m"]),
+async def test_a_start_that_fails_says_why_in_one_line_and_exits_with_1(port_in_use: int) -> None:
+    source = ("--backend", "http://127.0.0.1:1", "--model", "m")
+    cases: list[tuple[dict[str, str], list[str]]] = [
+        ({}, [f"--port {port_in_use}", "Address already in use"]),
+        ({"DRAIN_TIMEOUT": "soon"}, ["DRAIN_TIMEOUT='soon'", "5m"]),
     ]
-    for arguments, variables, words in cases:
-        port = () if "--port" in arguments else ("--port", "0")
-        source = ("--backend", "http://127.0.0.1:1", "--model", "m")
-        async with processes.program(*common, *port, *source, *arguments, **variables) as program:
+    for variables, words in cases:
+        ports = ("--host", "127.0.0.1", "--port", str(port_in_use), "--metrics-port", "0", "--debug-port", "0")
+        async with processes.program("gateway", *ports, *source, **variables) as program:
             assert await program.ended() == 1, program.lines
             (said,) = program.complaints
             for word in words:

@@ -279,11 +279,7 @@ async def ask_over_tls(
 
         source = BackendSource([f"https://{host}:{server.port}"], [running.MODEL], resolve=resolve)
         async with app.running(options, settings, source) as gateway:
-
-            async def is_synced() -> bool:
-                return gateway.state.synced
-
-            await processes.until(is_synced)
+            await running.within(running.PATIENCE, gateway.state.until_synced())
             answers = []
             for _ in range(times):
                 raw = running.Raw(*await asyncio.open_connection("127.0.0.1", gateway.port))
