@@ -14,6 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import kthena_fast
 from kthena_fast import errors
 from kthena_fast import settings as knobs
 from kthena_fast.cli import main
@@ -144,6 +145,12 @@ def _manifests() -> Iterator[str]:
 def test_manifests_are_good_and_obeyed(text: str, tmp_path: Path) -> None:
     (tmp_path / "shown.yaml").write_text(text)
     assert validation.validate([tmp_path]).findings == []
+
+
+def test_modules_that_are_named_exist() -> None:
+    package = Path(kthena_fast.__file__).parent
+    named = {name for path in DOCUMENTS for name in re.findall(r"`([a-z]+/[a-z_]+\.py)`", path.read_text())}
+    assert [name for name in named if not name.startswith("room/") and not (package / name).exists()] == []
 
 
 def test_tests_that_are_named_exist() -> None:
