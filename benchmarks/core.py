@@ -85,41 +85,40 @@ def fair_cycle_ns(kind: str, queued: int) -> float:
     class Record(heaps.Ticket):  # type: ignore[misc, name-defined]
         """The request's record, which exists before the cycle begins."""
 
-        __slots__ = ("name", "tokens")
+        __slots__ = ("called", "name", "tokens")
 
         def __init__(self, name: str, tokens: int) -> None:
+            super().__init__()
             self.name = name
             self.tokens = tokens
 
-    for number in range(queued + ROUNDS):
+    everybody = [Record(name_of(number), rng.randrange(1, 1_000_000)) for number in range(queued + ROUNDS)]
+    for record in everybody:
         # Everybody has been served before, differently.
-        record = Record(name_of(number), rng.randrange(1, 1_000_000))
         line.enter(record, record.name, 0, time.time())
         line.pop(time.time()).finish(record.tokens, time.time())
-    for number in range(queued + ROUNDS):
-        line.enter(Record(name_of(number), 1), name_of(number), 0, time.time())
-    called = [line.pop(time.time()) for _ in range(ROUNDS)]
-    for record in called:
-        record.leave()
-    records: list[Any] = []
+    for record in everybody[ROUNDS:]:
+        line.enter(record, record.name, 0, time.time())
+    records = everybody[:ROUNDS]
+    for record in records:
+        record.called = record
 
     def prepare() -> None:
-        # Joined anew, so that no string carries a cached hash from the last time.
-        names = ["".join((record.name[:5], record.name[5:])) for record in called]
-        records[:] = [Record(name, rng.randrange(1, 2000)) for name in names]
-        called.clear()
+        records[:] = [record.called for record in records]
+        for record in records:
+            # Joined anew, so that no string carries a cached hash from the last time.
+            record.name = "".join((record.name[:5], record.name[5:]))
+            record.tokens = rng.randrange(1, 2000)
 
     def run() -> None:
         clock = time.time
         enter = line.enter
         pop = line.pop
-        keep = called.append
         for record in records:
             now = clock()
             enter(record, record.name, record.tokens, now)
             # The pop charges the input.
-            ticket = pop(now)
-            keep(ticket)
+            record.called = ticket = pop(now)
             ticket.finish(3000, clock())
 
     gc.collect()

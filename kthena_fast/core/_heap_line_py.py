@@ -1,5 +1,6 @@
-# cython: wraparound=False, initializedcheck=False
-# No index here is negative, and an array that was never made has no item, so boundscheck, which stays, sees it.
+# cython: wraparound=False, initializedcheck=False, boundscheck=False
+# The one twin without boundscheck: it is 11 % of the instructions of a request at 1,000 users. Every index is a place
+# below `size` or a seat that was taken; the pure twin raises if not (test_the_twins_agree_over_long_histories).
 """The users of one class who wait in one heap, best first, and the seats they wait on.
 
 1. A *seat* is one user waiting in one heap, a small number from 1 on; 0 is no seat. A user who waits in two heaps

