@@ -15,6 +15,8 @@ ALLOWED = {
     "resident_bytes": 8 * MIB,
     # A connection kept to an engine is some 20 objects, and how many are kept depends on the last second of load.
     "objects": 3_000,
+    # Where engines' metrics are read, a connection or two to each is kept that no pool counts.
+    "descriptors": 6,
     # asyncio's pool of threads, in which metrics are rendered and manifests read, grows up to this and never shrinks.
     "threads": min(32, (os.cpu_count() or 1) + 4),
 }
