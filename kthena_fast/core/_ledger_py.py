@@ -203,7 +203,7 @@ class Ledger:
         return row
 
     def unpin(self, row: Any) -> None:
-        """Let go of a row that `pin` gave; one that has used nothing is forgotten at once, so inventing names is vain."""
+        """Let go of a row that `pin` gave; one that has used nothing is forgotten at once: inventing names is vain."""
         self.unpin_row(self._checked(row))
 
     def unpin_row(self, row: int) -> None:
