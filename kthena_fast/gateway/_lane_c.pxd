@@ -25,17 +25,23 @@ cdef class Lane:
     cdef bint _keep_alive, _complete
     cdef readonly bint started
 
+    cpdef write(self, bytes data)
+
     @cython.locals(before=bytes, head=bytes, piece=bytes, at=Py_ssize_t, end=Py_ssize_t, upgrades=bint)
     cdef _read_head(self, bytes data)
     cdef _await_head(self)
+    cdef bint _is_beyond(self, bytes head)
 
     @cython.locals(
         fields=list, target=bytes, length=bytes, request_id=bytes, name=bytes, value=bytes,
-        size=Py_ssize_t, hosts=Py_ssize_t, ids=Py_ssize_t, usual=bint,
+        size=Py_ssize_t, hosts=Py_ssize_t, ids=Py_ssize_t, types=Py_ssize_t, agents=Py_ssize_t, usual=bint,
     )
     cdef _judge(self, bytes head, bytes rest)
+    cdef _answer_at_once(self, problem, bytes request_id)
     cdef _begin(self, bytes target, list fields, bytes request_id)
     cdef _hand_over(self, bytes data)
+
+    cdef _await_body(self, long long length, bytes rest)
 
     @cython.locals(rest=bytes)
     cdef bytes _take_body(self, bytes data)

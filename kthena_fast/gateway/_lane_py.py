@@ -42,8 +42,10 @@ LINGER: Final = 10.0
 FIRST_PROBE: Final = 0.01
 """Seconds. See `_probe`; an engine is to know within a tenth of a second that its client has left."""
 
-# What is not for the lane, whatever the value.
-_UNUSUAL: Final = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"))
+# What is not for the lane, whatever the value; the second line is of answers, and aiohttp refuses two of one of them.
+_UNUSUAL: Final = frozenset(
+    b"transfer-encoding expect upgrade content-encoding content-location content-range etag max-forwards server".split()
+)
 
 _API: Final = {path.encode(): path for path in paths.KNOWN}
 
@@ -227,7 +229,7 @@ class Lane:
         except httptools.HttpParserUpgrade:
             upgrades = True
         except httptools.HttpParserError:
-            self._refuse(self._way.malformed())
+            self._refuse(self._way.too_large() if self._is_beyond(head) else self._way.malformed())
             return
         if at < 0:
             self._head = head
@@ -249,10 +251,13 @@ class Lane:
         way = self._way
         if self._head_complete:
             self._refuse(way.malformed())
-        elif len(self._head) > MAX_TARGET_BYTES + way.settings.max_header_bytes:
+        elif self._is_beyond(self._head):
             self._refuse(way.too_large())
         elif self._head_deadline is None:
             self._head_deadline = way.deadlines.add(way.settings.header_timeout, self._on_late_head)
+
+    def _is_beyond(self, head: bytes) -> bool:
+        return len(head) > MAX_TARGET_BYTES + self._way.settings.max_header_bytes
 
     def _judge(self, head: bytes, rest: bytes) -> None:
         """A whole head, from which `head` on is what came, and `rest` what stands behind it."""
@@ -264,10 +269,9 @@ class Lane:
         self._fields = []
         self._target = b""
         self._head_complete = False
-        size = hosts = 0
+        size = hosts = ids = types = agents = 0
         length = b""
         request_id = b""
-        ids = 0
         usual = parser.get_method() == b"POST" and parser.get_http_version() == "1.1"
         for name, value in fields:
             size += len(name) + len(value) + 4
@@ -278,38 +282,40 @@ class Lane:
             elif name == b"x-request-id":
                 ids += 1
                 request_id = value
+            elif name == b"content-type":
+                types += 1
+            elif name == b"user-agent":
+                agents += 1
             elif name in _UNUSUAL:
                 usual = False
-        if not usual or not length or (target.startswith(b"/") and not target.startswith(b"/v1/")):
+        if (
+            not usual
+            or types > 1
+            or agents > 1
+            or not length
+            or (target.startswith(b"/") and not target.startswith(b"/v1/"))
+        ):
             self._hand_over(head)
             return
-        if len(target) > MAX_TARGET_BYTES:
-            self._refuse(way.too_large())
+        if len(target) > MAX_TARGET_BYTES or hosts != 1:
+            self._refuse(way.too_large() if hosts == 1 else way.malformed())
             return
         if ids != 1 or not wire_headers.valid_request_id(request_id):
             request_id = wire_headers.new_request_id()
-        # llhttp has checked the length's digits, that it is one number and fits into 64 bits.
-        self._length = self._missing = int(length)
         self._keep_alive = parser.should_keep_alive()
-        self._complete = self.started = False
-        self._phase = _SERVING
-        if rest:
-            rest = self._take_body(rest)
-        elif not self._length:
-            self._pieces.append(b"")
-        self._waiting = rest
-        problem: errors.GatewayError | None = None
-        if hosts != 1:
-            problem = errors.bad_request("A request has exactly one Host header.", close=True)
-        elif size > way.settings.max_header_bytes or len(fields) > way.settings.max_headers:
-            problem = way.too_large()
+        # llhttp has checked the length's digits, that it is one number and fits into 64 bits.
+        self._await_body(int(length), rest)
+        if size > way.settings.max_header_bytes or len(fields) > way.settings.max_headers:
+            self._answer_at_once(way.too_large(), request_id)
         elif not target.startswith(b"/"):
             problem = errors.bad_request("The request target must be a path.", close=True)
-        if problem is not None:
-            replies.refuse(self, problem, request_id)
-            self._end()
+            self._answer_at_once(problem, request_id)
         else:
             self._begin(target, fields, request_id)
+
+    def _answer_at_once(self, problem: errors.GatewayError, request_id: bytes) -> None:
+        replies.refuse(self, problem, request_id)
+        self._end()
 
     def _begin(self, target: bytes, fields: Headers, request_id: bytes) -> None:
         path = _API.get(target)
@@ -364,6 +370,15 @@ class Lane:
         self._head_complete = True
 
     # The body
+
+    def _await_body(self, length: int, rest: bytes) -> None:
+        """A request begins, and `rest` is what came behind its head."""
+        self._phase = _SERVING
+        self._complete = self.started = False
+        self._length = self._missing = length
+        if length and rest:
+            rest = self._take_body(rest)
+        self._waiting = rest
 
     def _take_body(self, data: bytes) -> bytes:
         """Keep what belongs to the body; what is behind it is returned."""
@@ -445,10 +460,12 @@ class Lane:
         end = b"\r\n" if self._keep_alive else b"Connection: close\r\n\r\n"
         if framing is Framing.CHUNKED:
             end = b"Transfer-Encoding: chunked\r\n" + end
-        self._transport.write(b"".join((STATUS_LINES[status], lines, end, first)))
+        self.write(b"".join((STATUS_LINES[status], lines, end, first)))
 
     def write(self, data: bytes) -> None:
-        self._transport.write(data)
+        # uvloop raises for a write to a transport that was closed since this iteration of the loop began.
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def attach(self, flow: Flow | None) -> None:
         self._pressure.flow = flow
@@ -467,7 +484,7 @@ class Lane:
 
     def _refuse(self, error: errors.GatewayError) -> None:
         """Answer what never became a request."""
-        self._transport.write(replies.raw_refusal(error, wire_headers.new_request_id()))
+        self.write(replies.raw_refusal(error, wire_headers.new_request_id()))
         self._linger()
 
     def _end(self) -> None:
@@ -535,7 +552,7 @@ class Lane:
         """
         self._probing = None
         if not self.started:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._probing = self._loop.call_later(2 * waited, self._probe, 2 * waited)
 
     def _stop_probing(self) -> None:

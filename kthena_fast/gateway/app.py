@@ -75,7 +75,7 @@ class Options:
     tls_key: Path | None = None
     router_config: Path | None = None
     metrics_on_inference_port: bool = False
-    express: bool = False
+    express: bool = True
     """Whether usual requests take the express lane; without it aiohttp serves them all, with the same answers."""
 
 

@@ -62,7 +62,8 @@ class InferenceWay:
         self.journey = journey
         self.budget = bodies.Budget(settings.max_buffered_bytes)
         self._pages = pages
-        self._express = express
+        self.lane = Lane if express else None
+        """What new connections begin in."""
         self.lanes: set[Lane] = set()
         self.open_connections = 0
         """Of both ways together."""
@@ -80,7 +81,7 @@ class InferenceWay:
 
     def accept(self) -> Lane | web.RequestHandler:
         """The protocol of a new connection."""
-        return Lane(self) if self._express else self.server()
+        return self.server() if self.lane is None else self.lane(self)
 
     def close(self) -> None:
         """Close the connections on which no request is being served, and each of the others when its answer ends."""

@@ -1,0 +1,162 @@
+"""A lane on a transport that is none, before a journey that only notes what came."""
+
+from __future__ import annotations
+
+import asyncio
+from types import ModuleType
+from typing import Any
+
+from kthena_fast.exchange.downstream import Downstream
+from kthena_fast.exchange.record import Exchange
+from kthena_fast.gateway import replies
+from kthena_fast.gateway.inference import InferenceWay
+from kthena_fast.gateway.journey import Journey, Read
+from kthena_fast.gateway.state import State
+from kthena_fast.settings import Settings
+from kthena_fast.upstream.deadlines import Deadlines
+from kthena_fast.upstream.forward import Request
+from kthena_fast.wire import headers
+
+
+class Transport(asyncio.Transport):
+    """Takes everything at once."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("::ffff:192.0.2.1", 1), "socket": self})
+        self.written = b""
+        self.protocol: Any = None
+        self._reads = True
+        self.closed = self.ended = False
+
+    def setsockopt(self, *_: object) -> None:
+        """As the socket of itself."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.high = high
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        assert not self.closed
+        self.written += bytes(data)
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        self._reads = False
+
+    def resume_reading(self) -> None:
+        self._reads = True
+
+    def is_reading(self) -> bool:
+        return self._reads
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+
+class Handed:
+    """Takes the place of aiohttp's handler."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+
+class Handing:
+    """Takes the place of aiohttp's server."""
+
+    connections = ()
+
+    def __init__(self, handed: Handed) -> None:
+        self._handed = handed
+
+    def __call__(self) -> Handed:
+        return self._handed
+
+
+class Noting(Journey):
+    """Reads the body and answers, while `go` is set."""
+
+    def __init__(self) -> None:
+        self.exchanges: list[Exchange] = []
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def serve(self, exchange: Exchange, downstream: Downstream, read: Read) -> None:
+        exchange.body = await read()
+        self.exchanges.append(exchange)
+        await self.go.wait()
+        replies.send(downstream, 200, b"text/plain", b"%d" % len(self.exchanges), b"id")
+
+    def requests(self) -> list[bytes]:
+        """What an engine would get."""
+        return [_to_engine(exchange) for exchange in self.exchanges]
+
+
+def _to_engine(exchange: Exchange) -> bytes:
+    lines = headers.to_engine(
+        exchange.headers,
+        length=len(exchange.body),
+        request_id=b"id",
+        client=exchange.peer,
+        scheme=exchange.scheme,
+        trusted_proxy=exchange.trusted,
+        strip_credentials=False,
+    )
+    return Request(b"POST", exchange.target, lines, exchange.body).head(_POD) + exchange.body
+
+
+class _Pod:
+    prefix = b""
+    authority = b"engine.test"
+
+
+_POD: Any = _Pod()
+
+
+class Stage:
+    """One connection in the lane."""
+
+    def __init__(self, module: ModuleType, **settings: Any) -> None:
+        self.journey = Noting()
+        self.deadlines = Deadlines(asyncio.get_running_loop())
+        knobs = Settings(**settings)
+        self.way = InferenceWay(knobs, State(), self.journey, self.deadlines, {})
+        self.handed = Handed()
+        self.way.server = Handing(self.handed)  # type: ignore[assignment]
+        self.transport = Transport()
+        self.lane = module.Lane(self.way)
+        self.lane.connection_made(self.transport)
+
+    async def say(self, *pieces: bytes) -> None:
+        """Give the lane these pieces, and the loop its time after each."""
+        for piece in pieces:
+            if self.transport.protocol is not None:
+                self.handed.data_received(piece)
+            elif not self.transport.closed:
+                self.lane.data_received(piece)
+            await self.rest()
+
+    async def rest(self) -> None:
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+    def leave(self) -> None:
+        if self.transport.protocol is None:
+            self.lane.connection_lost(None)
+        self.deadlines.close()
