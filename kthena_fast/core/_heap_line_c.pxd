@@ -52,7 +52,8 @@ cdef class Line:
     cdef int _settle(self, long long at, unsigned int seat, double key, unsigned long long order) except -1
     @cython.locals(above="long long")
     cdef int _rise(self, long long at, unsigned int seat, double key, unsigned long long order) except -1
-    @cython.locals(child="long long", end="long long", best="long long", other="long long", best_key="double", other_key="double")
+    @cython.locals(child="long long", end="long long", best="long long", other="long long",
+                   best_key="double", other_key="double")
     cdef int _sink(self, long long at, unsigned int seat, double key, unsigned long long order) except -1
     cdef int _put(self, long long at, unsigned int seat, double key, unsigned long long order) except -1
     @cython.locals(at="long long")
