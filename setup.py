@@ -59,6 +59,8 @@ def compiled_twins() -> list[Extension]:
                 "language_level": 3,
                 # C types come from the .pxd; annotations are for readers and mypy.
                 "annotation_typing": False,
+                # For who writes a twin (`cython -a`), not for who installs one.
+                "show_performance_hints": False,
             },
         )
     return extensions
