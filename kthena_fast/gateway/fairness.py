@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REMEMBERED_ANSWERS = 10_000
+"""Users whose mean answer is remembered: those who asked last. Whoever is forgotten reserves nothing once."""
+
 
 class Fairness:
     """The queues of one gateway, and the tasks that keep them informed."""
@@ -65,7 +68,11 @@ class Fairness:
             max_queue=settings.fairness_max_queue,
             max_queue_per_user=settings.fairness_max_queue_per_user,
             image_tokens=settings.fairness_image_tokens,
-            answers=RecentAnswers(settings.fairness_max_users) if settings.fairness_reserve_output else None,
+            answers=(
+                RecentAnswers(min(settings.fairness_max_users, REMEMBERED_ANSWERS))
+                if settings.fairness_reserve_output
+                else None
+            ),
             report=report,
         )
         report.watch(self.turns)
