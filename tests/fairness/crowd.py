@@ -1,19 +1,19 @@
 """Crowds of clients before a gateway with fairness on, and what tells who was served when.
 
-    async with crowd.scene(fairness_max_concurrent=2) as scene:
-        await crowd.hold(scene, 2)                        # every permit is taken
-        asked = crowd.ask(scene, {"alice": 30, "bob": 300})
-        await crowd.waiting(scene, 330)
-        scene.engine.release()
-        await asked
-        crowd.served(scene.engine)                        # ["alice", "bob", ...]
+async with crowd.scene(fairness_max_concurrent=2) as scene:
+    await crowd.hold(scene, 2)                        # every permit is taken
+    asked = crowd.ask(scene, {"alice": 30, "bob": 300})
+    await crowd.waiting(scene, 330)
+    scene.engine.release()
+    await asked
+    crowd.served(scene.engine)                        # ["alice", "bob", ...]
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -30,7 +30,8 @@ OUTPUT = 8
 
 
 def engine(**config: Any) -> EngineConfig:
-    return EngineConfig(**({"models": (MODEL,), "output_tokens": OUTPUT, "keep_requests": 100_000} | config))
+    knobs: dict[str, Any] = {"models": (MODEL,), "output_tokens": OUTPUT, "keep_requests": 100_000}
+    return EngineConfig(**(knobs | config))
 
 
 @contextlib.asynccontextmanager
@@ -47,11 +48,16 @@ def turns(scene: Scene) -> Turns:
     return fairness.turns
 
 
-async def waiting(scene: Scene, count: int) -> None:
-    """Return once so many requests wait. Nothing tells when one has joined the queue, so it is looked at."""
+async def until(holds: Callable[[], bool]) -> None:
+    """Return once it is so. Nothing in the gateway tells of what it is asked for here, so it is looked at."""
     async with asyncio.timeout(PATIENCE):
-        while sum(len(queue.heap) for queue in turns(scene).queues.values()) != count:
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.005)
+
+
+async def waiting(scene: Scene, count: int) -> None:
+    """Return once so many requests wait."""
+    await until(lambda: sum(len(queue.heap) for queue in turns(scene).queues.values()) == count)
 
 
 async def hold(scene: Scene, count: int, *lines: str) -> asyncio.Future[list[Answer]]:
@@ -60,20 +66,14 @@ async def hold(scene: Scene, count: int, *lines: str) -> asyncio.Future[list[Ans
     asked = asyncio.gather(
         *(scene.ask(running.chat("X-Mock-Hold-After: 0", *lines, user=HOLDER)) for _ in range(count))
     )
-    async with asyncio.timeout(PATIENCE):
-        while sum(engine.held for engine in scene.engines) != before + count:
-            await asyncio.sleep(0.005)
+    await until(lambda: sum(engine.held for engine in scene.engines) == before + count)
     return asked
 
 
 def ask(scene: Scene, counts: Mapping[str, int], *lines: str, **members: Any) -> asyncio.Future[list[Answer]]:
     """So many requests of each user, each on a connection of its own."""
     return asyncio.gather(
-        *(
-            scene.ask(running.chat(*lines, user=user, **members))
-            for user, count in counts.items()
-            for _ in range(count)
-        )
+        *(scene.ask(running.chat(*lines, user=user, **members)) for user, count in counts.items() for _ in range(count))
     )
 
 

@@ -72,14 +72,14 @@ async def test_a_user_who_opens_five_thousand_connections_and_leaves_costs_the_o
 
 async def test_users_who_leave_in_the_middle_of_their_answers_leave_their_permits() -> None:
     async with crowd.scene(fairness_max_concurrent=4) as gateway:
-        clients = await bulk.connect(
-            gateway.gateway.port, 4, lambda one: [running.chat("X-Mock-Hold-After: 2", stream=True, user=f"u{one}")]
-        )
+        clients = [await gateway.connect() for _ in range(4)]
+        for number, client in enumerate(clients):
+            client.say(running.chat("X-Mock-Hold-After: 2", stream=True, user=f"u{number}"))
         await gateway.engine.until(lambda: gateway.engine.held == 4)
         asked = crowd.ask(gateway, {"a": 8})
         await crowd.waiting(gateway, 8)
         for client in clients:
-            client.leave()
+            await client.leave()
         assert {answer.status for answer in await asked} == {200}
         await crowd.is_as_new(gateway)
 

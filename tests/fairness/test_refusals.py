@@ -160,9 +160,7 @@ async def test_new_shares_are_obeyed_without_a_restart(tmp_path: Path, monkeypat
         asked = crowd.ask(scene, {"b": 1, "a": 1})
         await crowd.waiting(scene, 2)
         shares.write_text("users: {a: {class: 0}}\ndefault: {class: 1}\nweights: {inputToken: 0, outputToken: 5}\n")
-        async with asyncio.timeout(running.PATIENCE):
-            while crowd.turns(scene).shares.of("b").rank != 1:
-                await asyncio.sleep(0.005)
+        await crowd.until(lambda: crowd.turns(scene).shares.of("b").rank == 1)
         scene.engine.release()
         await held
         await asked

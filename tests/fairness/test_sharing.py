@@ -5,14 +5,15 @@ Asserted is who was served in which order and how much, never how fast.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from kthena_fast.routing.objects import Objects
 from tests.fairness import crowd
 from tests.fairness.crowd import OUTPUT
 from tests.gateway import running
-from tests.gateway.running import PATIENCE
 from tests.routing import given
 
 
@@ -134,7 +135,7 @@ async def test_header_rules_that_lead_to_different_servers_do_not_block_each_oth
     when = {"headers": {"x-tier": {"exact": "vip"}}}
     route = given.route("r", given.to("fast", when=when), given.to("slow"), model=running.MODEL)
 
-    def objects(addresses: list[str]) -> running.Objects:
+    def objects(addresses: list[str]) -> Objects:
         return given.objects(route, given.server("fast", addresses[0]), given.server("slow", addresses[1]))
 
     async with running.scene(
@@ -155,7 +156,7 @@ async def test_header_rules_that_lead_to_different_servers_do_not_block_each_oth
 
 
 async def test_two_names_on_one_server_share_its_permits() -> None:
-    def objects(addresses: list[str]) -> running.Objects:
+    def objects(addresses: list[str]) -> Objects:
         return given.objects(
             given.route("r", given.to("s"), model=running.MODEL),
             given.route("q", given.to("s"), model="other"),
@@ -185,10 +186,7 @@ async def test_auto_follows_what_the_engine_says_is_waiting() -> None:
         crowd.engine(max_running=4, token_interval=0.002, output_tokens=20), metrics_scrape_interval=0.01
     ) as scene:
         asked = crowd.ask(scene, {"u": 150})
-        gate = None
-        async with running.asyncio.timeout(PATIENCE):
-            while gate is None or gate.limit(running.asyncio.get_running_loop().time()) > 8:
-                await running.asyncio.sleep(0.005)
-                gate = crowd.turns(scene).server_gates.get("default/server")
+        loop, gates = asyncio.get_running_loop(), crowd.turns(scene).server_gates
+        await crowd.until(lambda: "default/server" in gates and gates["default/server"].limit(loop.time()) <= 8)
         assert [answer.status for answer in await asked] == [200] * 150
         await crowd.is_as_new(scene)
