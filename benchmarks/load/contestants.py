@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.load import processes
+
 CACHE = Path.home() / ".cache" / "kthena-fast" / "benchmarks"
 
 MODEL = "m"
@@ -63,7 +65,16 @@ def _kthena_fast(way: str) -> Callable[[int, int, Path], list[str]]:
 def _vllm_router(engine: int, port: int, _: Path) -> list[str]:
     program = _installed("vllm-router", "0.1.17") / "vllm-router"
     worker = ["--worker-urls", f"http://127.0.0.1:{engine}", "--policy", "round_robin"]
-    return [str(program), *worker, "--host", "127.0.0.1", "--port", str(port), "--prometheus-port", str(port + 1)]
+    return [
+        str(program),
+        *worker,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--prometheus-port",
+        str(processes.free_port()),
+    ]
 
 
 def tool(name: str, package: str) -> str:
@@ -86,6 +97,9 @@ def _installed(package: str, version: str) -> Path:
 LOG_TO_FILE = {"ACCESS_LOG_OUTPUT": "/dev/null"}
 """Lines are formatted and written, as in production, but nobody reads them."""
 
+FAIR = {"ENABLE_FAIRNESS_SCHEDULING": "true", "FAIRNESS_POD_CONCURRENCY": "1000"}
+"""Every request has a user, a row in the ledger and a permit, and none has to wait."""
+
 CONTESTANTS = {
     contestant.name: contestant
     for contestant in (
@@ -94,6 +108,7 @@ CONTESTANTS = {
         Contestant(
             "kthena_fast_pure", _kthena_fast("lane"), LOG_TO_FILE | {"KTHENA_FAST_NO_EXTENSIONS": "1"}, "/readyz"
         ),
+        Contestant("kthena_fast_fair", _kthena_fast("lane"), LOG_TO_FILE | FAIR, "/readyz"),
         Contestant("nginx", _nginx, {}),
         Contestant("vllm_router", _vllm_router, {"TOKIO_WORKER_THREADS": "1"}, "/health"),
     )

@@ -62,28 +62,26 @@ class Ratios:
         tokens = exchange.input_tokens
         if peeked is not None and tokens > 0 and peeked.prompt_bytes >= LEAST_BYTES and not peeked.images:
             self.bytes_per_token = _step(self.bytes_per_token, peeked.prompt_bytes / tokens, RANGE_OF_BYTES)
-        if exchange.events > 0 and exchange.output_tokens > 0:
-            self.tokens_per_event = _step(
-                self.tokens_per_event, exchange.output_tokens / exchange.events, RANGE_OF_EVENTS
-            )
-        seconds = _seconds(exchange)
-        if exchange.output_tokens > 0 and seconds > 0:
-            pace = exchange.output_tokens / seconds
+        produced = exchange.output_tokens
+        if produced <= 0:
+            return
+        if exchange.events > 0:
+            self.tokens_per_event = _step(self.tokens_per_event, produced / exchange.events, RANGE_OF_EVENTS)
+        began, ended = exchange.forwarded, exchange.upstream_ended
+        if began is not None and ended is not None and ended > began:
+            pace = produced / (ended - began)
+            before = self.tokens_per_second
             # Nothing was assumed, so the first is believed.
-            before = self.tokens_per_second or min(pace, RANGE_OF_SECONDS[1])
-            self.tokens_per_second = _step(before, pace, RANGE_OF_SECONDS)
-
-
-def _seconds(exchange: Exchange) -> float:
-    """How long an engine worked on it."""
-    if exchange.forwarded is None or exchange.upstream_ended is None:
-        return 0.0
-    return exchange.upstream_ended - exchange.forwarded
+            self.tokens_per_second = _step(before, pace, RANGE_OF_SECONDS) if before else min(pace, RANGE_OF_SECONDS[1])
 
 
 def _step(mean: float, newest: float, limits: tuple[float, float]) -> float:
     least, most = limits
-    return mean + WEIGHT_OF_NEWEST * (min(max(newest, least), most) - mean)
+    if newest < least:
+        newest = least
+    elif newest > most:
+        newest = most
+    return mean + WEIGHT_OF_NEWEST * (newest - mean)
 
 
 class RecentAnswers:

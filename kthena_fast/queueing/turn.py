@@ -89,8 +89,10 @@ class Turn(Ticket):
         self._charge()
 
     def on_usage(self, usage: Usage) -> None:
-        self._take(usage.input_tokens, usage.output_tokens)
-        self._charge()
+        # An answer that is not streamed is over when its usage is known: it is charged as it ends.
+        if self.exchange.streaming:
+            self._take(usage.input_tokens, usage.output_tokens)
+            self._charge()
 
     # What the journey calls
 
@@ -125,13 +127,16 @@ class Turn(Ticket):
 
     def owed(self) -> int:
         """What the request costs as far as is known, in units."""
+        # Asked for at every event: neither calls nor min and max.
         tariff = self._turns.tariff
-        output = max(round(self._output), self._reserved)
-        owed = tariff.request_weight + tariff.input_units(self._input) + tariff.output_units(output)
-        return min(owed, MOST_UNITS)
+        output = round(self._output) if self._output > self._reserved else self._reserved
+        owed = tariff.request_weight + tariff.input_weight * self._input + tariff.output_weight * output
+        return owed if owed < MOST_UNITS else MOST_UNITS
 
     def _charge(self) -> None:
-        self.settle(self.owed(), self._turns.wall())
+        owed = self.owed()
+        if owed != self.charged:
+            self.settle(owed, self._turns.wall())
 
     def _settle_account(self) -> None:
         """Charge the truth, as far as it is known; nothing is reserved any longer.

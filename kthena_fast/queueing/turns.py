@@ -180,26 +180,24 @@ class Turns:
 
     def _call(self, gate: Gate, now: float) -> bool:
         """Give one permit of a gate that has room to the best who can use it; False: nobody can."""
-        heap = self._best(gate)
-        if heap is None:
+        server = gate.server()
+        heap = gate.queues[0].heap if len(gate.queues) == 1 and server is not None else self._best(gate)
+        turn = heap.pop(self.wall()) if heap is not None else None
+        if turn is None:
             return False
-        turn = heap.pop(self.wall())
         assert isinstance(turn, Turn)
         queue = turn.queue
-        server = gate.server() or self._drawn_server(queue)
+        waited = now - turn.since
         gate.take(now)
         queue.on_call(turn.since, now, waited=turn.future is not None)
-        turn.exchange.queue_time = now - turn.since
-        queue.meter.called(turn.exchange.queue_time)
-        turn.admit(gate, server)
+        turn.exchange.queue_time = waited
+        queue.meter.called(waited)
+        turn.admit(gate, server if server is not None else self._drawn_server(queue))
         return True
 
     def _best(self, gate: Gate) -> Heap | None:
-        queues = gate.queues
-        if len(queues) == 1 and gate.server() is not None:
-            heap = queues[0].heap
-            return heap if len(heap) else None
-        return heaps.best([queue.heap for queue in queues if gate.server() is not None or self._has_pods(queue)])
+        is_bound = gate.server() is not None
+        return heaps.best([queue.heap for queue in gate.queues if is_bound or self._has_pods(queue)])
 
     def _has_pods(self, queue: Queue) -> bool:
         return self._snapshot is not None and self._snapshot.is_usable(queue.match)
@@ -235,7 +233,10 @@ class Turns:
     def on_end(self, turn: Turn, gate: Gate) -> None:
         """A turn has ended and given its permit back."""
         turn.queue.meter.ended()
-        self.call_waiting(gate)
+        for queue in gate.queues:
+            if len(queue.heap):
+                self.call_waiting(gate)
+                return
 
     def _on_timeout(self, turn: Turn) -> None:
         if turn.is_waiting:
