@@ -48,8 +48,7 @@ class Deadlines:
         if bucket is None:
             bucket = self._buckets[due] = set()
             heapq.heappush(self._due, due)
-            if self._timer is None or due < self._timer_at:
-                self._arm(due)
+            self._arm(due)
         deadline = Deadline(bucket, callback)
         bucket.add(deadline)
         return deadline
@@ -68,7 +67,10 @@ class Deadlines:
         self._due.clear()
 
     def _arm(self, due: int) -> None:
+        """Have the loop wake us for the bucket, unless it does so for an earlier one."""
         if self._timer is not None:
+            if self._timer_at <= due:
+                return
             self._timer.cancel()
         self._timer_at = due
         self._timer = self._loop.call_at(due * GRANULARITY, self._pass)
@@ -87,5 +89,5 @@ class Deadlines:
                     deadline._callback()
                 except Exception as failure:  # noqa: BLE001 - one failing callback must not take the others' time away
                     self._loop.call_exception_handler({"message": "a deadline's callback failed", "exception": failure})
-        if self._due and (self._timer is None or self._due[0] < self._timer_at):
+        if self._due:
             self._arm(self._due[0])
