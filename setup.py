@@ -20,6 +20,7 @@ TWINS: tuple[str, ...] = (
     "gateway/lane",
     "telemetry/table",
     "upstream/relay",
+    "wire/headers",
     "wire/peek",
     "wire/sse",
     "wire/usage",

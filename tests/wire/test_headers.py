@@ -1,15 +1,22 @@
 """What crosses the gateway and what does not; nothing written is ever more than one line."""
 
 import contextlib
+import importlib
 import multiprocessing
+from collections.abc import Callable
 from multiprocessing.connection import Connection
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kthena_fast.core import _choice
+from kthena_fast.wire import _headers_py
 from kthena_fast.wire import headers as wire
 from kthena_fast.wire.headers import Headers, Unsafe
+
+TWIN = _headers_py if _choice.NO_EXTENSIONS else importlib.import_module("kthena_fast.wire._headers_c")
 
 
 def to_engine(
@@ -249,3 +256,44 @@ def test_a_forked_process_has_ids_of_its_own() -> None:
     theirs = here.recv()
     child.join()
     assert not set(theirs) & {wire.new_request_id() for _ in range(10)}
+
+
+def test_the_compiled_twin_is_used_where_there_is_one() -> None:
+    assert wire.to_engine is TWIN.to_engine
+
+
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from([b"a", b"connection", b"content-length", b"cookie", b"x-forwarded-for", b"", b"b d"]),
+        st.sampled_from([b"", b"v", b"close", b"a, b", b"\r\n", b"\0", b"\xff"]) | st.binary(max_size=4),
+    ),
+    max_size=5,
+)
+
+
+@given(HEADERS, st.booleans(), st.booleans())
+def test_both_twins_write_or_refuse_the_same(headers: Headers, trusted: bool, strip: bool) -> None:
+    def said(module: ModuleType) -> list[object]:
+        calls: list[Callable[[], object]] = [
+            lambda: module.to_client(headers, b"id"),
+            lambda: module.request_line(b"POST", b"".join(value for _, value in headers)),
+            lambda: module.is_token(b"".join(name for name, _ in headers)),
+            lambda: module.to_engine(
+                headers,
+                length=3,
+                request_id=b"id",
+                client="192.0.2.7",
+                scheme="http",
+                trusted_proxy=trusted,
+                strip_credentials=strip,
+            ),
+        ]
+        results: list[object] = []
+        for call in calls:
+            try:
+                results.append(call())
+            except module.Unsafe as unsafe:
+                results.append(str(unsafe))
+        return results
+
+    assert said(_headers_py) == said(TWIN)

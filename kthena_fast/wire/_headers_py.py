@@ -1,0 +1,182 @@
+"""The source of both twins; `headers` is the contract."""
+
+import itertools
+import os
+from typing import Final
+
+Headers = list[tuple[bytes, bytes]]
+
+HOP_BY_HOP: Final = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+# Without Accept-Encoding no engine compresses, and usage can be read.
+_NEVER_TO_ENGINE: Final = HOP_BY_HOP | {b"cookie", b"expect", b"accept-encoding", b"http2-settings"}
+_SET_BY_GATEWAY: Final = frozenset((b"host", b"content-length", b"x-request-id"))
+_FORWARDED: Final = frozenset((b"x-forwarded-for", b"x-forwarded-proto"))
+_TOLD_BY_PROXY: Final = frozenset(
+    (b"forwarded", b"x-real-ip", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-prefix")
+)
+_CREDENTIALS: Final = frozenset((b"authorization", b"x-api-key"))
+
+_ALWAYS: Final = _NEVER_TO_ENGINE | _SET_BY_GATEWAY | _FORWARDED
+# (trusted proxy, credentials stripped) -> what is not copied.
+_DROPPED: Final = {
+    (True, False): _ALWAYS,
+    (True, True): _ALWAYS | _CREDENTIALS,
+    (False, False): _ALWAYS | _TOLD_BY_PROXY,
+    (False, True): _ALWAYS | _TOLD_BY_PROXY | _CREDENTIALS,
+}
+_NOT_TO_CLIENT: Final = HOP_BY_HOP | {b"x-request-id"}
+
+_ALPHANUMERIC: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_TOKEN: Final = b"!#$%&'*+-.^_`|~" + _ALPHANUMERIC
+_ID: Final = b"._-" + _ALPHANUMERIC
+_CONTROLS: Final = bytes(code for code in (*range(32), 127) if code != ord("\t"))
+_NOT_IN_TARGET: Final = bytes((*range(33), *range(127, 256)))
+
+
+class Unsafe(ValueError):
+    """Something that would not be one header line, or one request line, was about to be written."""
+
+
+def to_engine(
+    headers: Headers,
+    *,
+    length: int | None,
+    request_id: bytes,
+    client: str,
+    scheme: str,
+    trusted_proxy: bool,
+    strip_credentials: bool,
+) -> bytes:
+    """The header lines of a request to an engine, each with its CRLF: all but ``Host``, which is the pod's.
+
+    So they are made once, however many pods are tried. ``length`` is that of the body (None: no body), ``client`` the
+    address of the peer and ``scheme`` what it spoke.
+    """
+    dropped = _DROPPED[trusted_proxy, strip_credentials]
+    named = _named_by_connection(headers)
+    if named:
+        dropped |= named
+    kept = _kept(headers, dropped)
+    if length is not None:
+        kept.append((b"content-length", b"%d" % length))
+    origin = client.encode()
+    spoken = scheme.encode()
+    if trusted_proxy:
+        origin = b", ".join([*_values(headers, b"x-forwarded-for"), origin])
+        spoken = next(iter(_values(headers, b"x-forwarded-proto")), spoken)
+    kept += ((b"x-request-id", request_id), (b"x-forwarded-for", origin), (b"x-forwarded-proto", spoken))
+    return _lines(kept)
+
+
+def to_client(headers: Headers, request_id: bytes) -> bytes:
+    """The header lines of an engine's answer for the client, each with its CRLF.
+
+    ``Content-Length`` passes as it is: whoever frames the answer otherwise takes it out before.
+    """
+    dropped = _NOT_TO_CLIENT
+    named = _named_by_connection(headers)
+    if named:
+        # An engine does not get to hide how long its answer is.
+        dropped |= named - {b"content-length"}
+    kept = _kept(headers, dropped)
+    kept.append((b"x-request-id", request_id))
+    return _lines(kept)
+
+
+def request_line(method: bytes, target: bytes) -> bytes:
+    """``POST /v1/chat/completions HTTP/1.1`` and CRLF; ``Unsafe`` when it would be anything else."""
+    if (
+        not is_token(method)
+        or not target.startswith(b"/")
+        or len(target.translate(None, _NOT_IN_TARGET)) != len(target)
+    ):
+        raise Unsafe("a request line with a space or a control character in it")
+    return b"%b %b HTTP/1.1\r\n" % (method, target)
+
+
+def is_token(name: bytes) -> bool:
+    """Whether ``name`` may be a header's name or a method."""
+    return bool(name) and not name.translate(None, _TOKEN)
+
+
+def valid_request_id(value: bytes) -> bool:
+    """Whether a client's id may be kept: 1 to 128 of ``[A-Za-z0-9._-]``, so that it is safe in any log and header."""
+    return 0 < len(value) <= 128 and not value.translate(None, _ID)
+
+
+def request_id(headers: Headers) -> bytes:
+    """The id that a request came with, if it is one and there is one; else a new one."""
+    found = [value for name, value in headers if name == b"x-request-id"]
+    if len(found) == 1 and valid_request_id(found[0]):
+        return found[0]
+    return new_request_id()
+
+
+class _Ids:
+    """Ids of this process: a random half and a counted half, the count spread over its 64 bits.
+
+    uuid4 asks the kernel each time, which costs more than reading a small body.
+    """
+
+    # Odd, so that multiplying by it meets each 64-bit number once.
+    _SPREAD: Final = 0x9E3779B97F4A7C15
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self._prefix = os.urandom(8).hex().encode()
+        self._count = itertools.count(int.from_bytes(os.urandom(8), "big"))
+
+    def next(self) -> bytes:
+        return b"%b%016x" % (self._prefix, next(self._count) * self._SPREAD & 0xFFFFFFFFFFFFFFFF)
+
+
+_ids = _Ids()
+# A fork would go on with its parent's ids.
+os.register_at_fork(after_in_child=_ids.restart)
+
+
+def new_request_id() -> bytes:
+    """32 hexadecimal digits that no other request has; without a system call."""
+    return _ids.next()
+
+
+def _kept(headers: Headers, dropped: frozenset[bytes]) -> Headers:
+    return [header for header in headers if header[0] not in dropped]
+
+
+def _values(headers: Headers, wanted: bytes) -> list[bytes]:
+    return [value for name, value in headers if name == wanted and value]
+
+
+def _named_by_connection(headers: Headers) -> frozenset[bytes]:
+    named: frozenset[bytes] = frozenset()
+    for name, value in headers:
+        # "keep-alive" and "close" are what nearly everyone sends, and name nothing more.
+        if name == b"connection" and value not in (b"keep-alive", b"close"):
+            named |= frozenset(part.strip().lower() for part in value.split(b","))
+    return named
+
+
+def _lines(headers: Headers) -> bytes:
+    names = [name for name, _ in headers]
+    if b"" in names or b"".join(names).translate(None, _TOKEN):
+        raise Unsafe("a header name that is no token")
+    lines = b"\r\n".join([b": ".join(header) for header in headers]) + b"\r\n"
+    # All control characters are looked for at once: there must be none but the line ends put there above.
+    if len(lines.translate(None, _CONTROLS)) != len(lines) - 2 * len(headers):
+        raise Unsafe("a control character in a header value")
+    return lines
