@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from kthena_fast.resources import expressions, labels, rules, structure
-from kthena_fast.resources.decoding import AnyResource, Violation
+from kthena_fast.resources import decoding, expressions, labels, rules, structure
+from kthena_fast.resources.decoding import AnyResource, Rejected, Violation
 from kthena_fast.resources.external_model_provider import ExternalModelProvider, ExternalModelProviderSpec
 from kthena_fast.resources.model_route import ModelRoute, ModelRouteSpec, Rule, StringMatch
 from kthena_fast.resources.model_server import ModelServer, ModelServerSpec
@@ -58,6 +58,29 @@ def violations(resource: AnyResource) -> list[Violation]:
     return [
         Violation(structure.path(schema, ("spec", *at)), message, kind, value, ("spec", *at))
         for at, message, kind, value in found
+    ]
+
+
+def further_violations(obj: Mapping[str, Any], refusal: Rejected) -> list[Violation]:
+    """What else is wrong with an object that `decode` refused: what hid behind its faults, and what the webhook finds.
+
+    The webhook's rules look at the parts that are sound. Nothing is said about a field that has been found fault
+    with, about what is in it, or about what is missing because of it; items beyond the most that a list may have are
+    not looked at.
+    """
+    try:
+        sound = decoding.sound_parts(obj)
+    except Rejected:
+        # Its kind cannot be told, and that is all that can be said.
+        return []
+    said = {violation.path for violation in refusal.violations}
+    hidden = [fault for fault in sound.faults if fault.path not in said]
+    said |= {fault.path for fault in hidden}
+    return hidden + [
+        violation
+        for violation in violations(sound.resource)
+        if violation.path not in said
+        and not any(violation.location[:length] in sound.replaced for length in range(len(violation.location)))
     ]
 
 

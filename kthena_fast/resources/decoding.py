@@ -85,12 +85,7 @@ def decode(obj: Mapping[str, Any]) -> AnyResource:
     model = _model(obj)
     schema = structure.schema(model)
     admitted = structure.admit(schema, obj)
-    decoded: AnyResource | None = None
-    violations: list[Violation] = []
-    try:
-        decoded = model.model_validate(admitted)
-    except ValidationError as error:
-        violations += _faults(error, schema, hide=model is Secret)
+    decoded, violations = _validated(model, admitted)
     faulty = {violation.location for violation in violations}
     violations += (
         Violation(structure.path(schema, location), rule.message, rule.kind, value, location)
@@ -100,6 +95,44 @@ def decode(obj: Mapping[str, Any]) -> AnyResource:
     if decoded is None or violations:
         raise _rejected(obj, *violations)
     return decoded
+
+
+class Sound(NamedTuple):
+    """The sound parts of an object, as an object that has stand-ins for the others."""
+
+    resource: AnyResource
+    faults: tuple[Violation, ...]
+    """All that stands in the way of decoding, also what hid behind other faults; rules are not looked at."""
+    replaced: frozenset[structure.Location]
+    """Where stand-ins are, or nothing; lists that were only cut are not among them."""
+
+
+def sound_parts(obj: Mapping[str, Any]) -> Sound:
+    """What can be read of an object; raises as `decode` does where its kind cannot be told."""
+    model = _model(obj)
+    schema = structure.schema(model)
+    sound = structure.admit(schema, obj)
+    found: list[Violation] = []
+    decoded, faults = _validated(model, sound)
+    while decoded is None:
+        found += faults
+        # Items before the list that they are in, which may have to be cut.
+        for fault in sorted(faults, key=lambda fault: len(fault.location), reverse=True):
+            sound = structure.mended(schema, sound, fault.location)
+        decoded, faults = _validated(model, sound)
+    replaced = (
+        fault.location
+        for fault in found
+        if not structure.is_too_long(structure.at(schema, fault.location), fault.value)
+    )
+    return Sound(decoded, tuple(found), frozenset(replaced))
+
+
+def _validated(model: type[AnyResource], admitted: Any) -> tuple[AnyResource | None, list[Violation]]:
+    try:
+        return model.model_validate(admitted), []
+    except ValidationError as error:
+        return None, list(_faults(error, structure.schema(model), hide=model is Secret))
 
 
 def unknown_fields(obj: Mapping[str, Any]) -> list[UnknownField]:

@@ -7,6 +7,7 @@ dict that `crds` prints leads through an object here, so the two cannot differ.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -82,6 +83,54 @@ def admit(node: Schema, value: Any) -> Any:
     elif isinstance(value, float) and node.get("type") == "integer" and value.is_integer():
         return int(value)
     return value
+
+
+def mended(node: Schema, value: Any, location: Location) -> Any:
+    """An admitted value without what is at fault there, or with a stand-in for it where something has to be.
+
+    A list that is too long is cut; so it must be mended after its items. What a map's entry that is at fault says is
+    replaced, so that the map does not become empty. Mending at every fault leaves faults that were hidden, or none.
+    """
+    if not location:
+        return value[: node["maxItems"]] if is_too_long(node, value) else _stand_in(node)
+    key, below = location[0], location[1:]
+    if isinstance(value, tuple):
+        assert isinstance(key, int)
+        return (*value[:key], mended(node["items"], value[key], below), *value[key + 1 :])
+    if "properties" in node:
+        child, part = node["properties"][key], value.get(key)
+        if not below and key not in node.get("required", ()) and not is_too_long(child, part):
+            return {name: other for name, other in value.items() if name != key}
+        return value | {key: mended(child, part, below)}
+    rest = node["additionalProperties"]
+    if isinstance(key, str) and key in value:
+        return value | {key: mended(rest, value[key], below)}
+    # The key itself is at fault: it is no text, and the location has it as pydantic shows it.
+    named = {name: part for name, part in value.items() if isinstance(name, str)}
+    return {_PLAIN: _stand_in(rest)} | named
+
+
+_PLAIN = "a"
+"""A text that is a name, a key and a label, and that no rule finds fault with."""
+
+
+def is_too_long(node: Schema, value: Any) -> bool:
+    """Whether it is a list, as admitted, of more items than the schema has room for."""
+    return isinstance(value, tuple) and len(value) > node.get("maxItems", len(value))
+
+
+def _stand_in(node: Schema) -> Any:
+    """The least that the schema accepts, of what fields are that are required, items, and entries of maps."""
+    match node["type"]:
+        case "object":
+            return {name: _stand_in(node["properties"][name]) for name in node.get("required", ())}
+        case "array":
+            return (_stand_in(node["items"]),) * node.get("minItems", 0)
+        case "integer":
+            return node["minimum"]
+    if "enum" in node:
+        return node["enum"][0]
+    return _PLAIN if re.search(node.get("pattern", ""), _PLAIN) else f"https://{_PLAIN}"
 
 
 def broken(node: Schema, value: Any, location: Location = ()) -> Iterator[Broken]:

@@ -119,7 +119,7 @@ def _object(place: _Place, defined: dict[Identity, str], report: Report) -> Iter
     except decoding.Rejected as refusal:
         report.objects += 1
         identity = Identity(refusal.kind, refusal.namespace, refusal.name)
-        for violation in refusal.violations:
+        for violation in (*refusal.violations, *admission.further_violations(obj, refusal)):
             yield place.finding("error", identity, violation.path, violation.message, violation.location)
     else:
         report.objects += 1

@@ -81,6 +81,19 @@ def test_every_violation_is_found_at_once_with_its_line_and_path(tmp_path: Path)
     ]
 
 
+def test_what_only_the_webhook_refuses_does_not_hide_behind_what_the_schema_refuses(tmp_path: Path) -> None:
+    text = route(weight=101).replace("  rules:", '  loraAdapters: [""]\n  rules:')
+    put(
+        tmp_path / "a.yaml",
+        text.replace("    - targetModels:", '    - modelMatch: {uri: {regex: "(?=a)"}}\n      targetModels:'),
+    )
+    assert found(tmp_path) == [
+        ("error", 8, "r", "spec.loraAdapters[0]"),
+        ("error", 10, "r", "spec.rules[0].modelMatch.uri.regex"),
+        ("error", 13, "r", "spec.rules[0].targetModels[0].weight"),
+    ]
+
+
 def test_a_finding_reads_as_compilers_write_them(tmp_path: Path) -> None:
     put(tmp_path / "a.yaml", route(weight=101))
     (finding,) = validation.validate([tmp_path]).findings
