@@ -33,7 +33,7 @@ cdef class Lane:
     cdef bint _is_beyond(self, bytes head)
 
     @cython.locals(
-        fields=list, target=bytes, length=bytes, request_id=bytes, name=bytes, value=bytes,
+        fields=list, target=bytes, length=bytes, host=bytes, request_id=bytes, name=bytes, value=bytes,
         size=Py_ssize_t, hosts=Py_ssize_t, ids=Py_ssize_t, types=Py_ssize_t, agents=Py_ssize_t, usual=bint,
     )
     cdef _judge(self, bytes head, bytes rest)
@@ -45,6 +45,7 @@ cdef class Lane:
 
     @cython.locals(rest=bytes)
     cdef bytes _take_body(self, bytes data)
+    cdef _on_piece(self, Py_ssize_t size)
 
     @cython.locals(waiting=bytes)
     cdef _on_served(self, exchange)

@@ -24,10 +24,10 @@ from kthena_fast import errors
 from kthena_fast.exchange.downstream import Flow, Framing
 from kthena_fast.exchange.record import Exchange, Headers
 from kthena_fast.gateway import bodies, replies
-from kthena_fast.gateway.answer import STATUS_LINES, WRITE_HIGH_WATER, Pressure
-from kthena_fast.gateway.client_connection import MAX_TARGET_BYTES
+from kthena_fast.gateway.answer import CLOSE_PATIENCE, STATUS_LINES, WRITE_HIGH_WATER, Pressure
 from kthena_fast.wire import headers as wire_headers
-from kthena_fast.wire import paths
+from kthena_fast.wire import paths, targets
+from kthena_fast.wire.targets import MAX_TARGET_BYTES
 
 if TYPE_CHECKING:
     from kthena_fast.gateway.inference import InferenceWay
@@ -203,7 +203,7 @@ class Lane:
 
     def close_idle(self) -> None:
         if self._phase != _SERVING:
-            self._transport.close()
+            self._close()
 
     def shut(self) -> None:
         self._transport.abort()
@@ -270,13 +270,14 @@ class Lane:
         self._target = b""
         self._head_complete = False
         size = hosts = ids = types = agents = 0
-        length = b""
+        length = host = b""
         request_id = b""
         usual = parser.get_method() == b"POST" and parser.get_http_version() == "1.1"
         for name, value in fields:
             size += len(name) + len(value) + 4
             if name == b"host":
                 hosts += 1
+                host = value
             elif name == b"content-length":
                 length = value
             elif name == b"x-request-id":
@@ -310,10 +311,13 @@ class Lane:
         elif not target.startswith(b"/"):
             problem = errors.bad_request("The request target must be a path.", close=True)
             self._answer_at_once(problem, request_id)
+        elif not targets.valid_host(host):
+            self._answer_at_once(way.bad_host(), request_id)
         else:
             self._begin(target, fields, request_id)
 
     def _answer_at_once(self, problem: errors.GatewayError, request_id: bytes) -> None:
+        self._way.count_refusal(problem)
         replies.refuse(self, problem, request_id)
         self._end()
 
@@ -392,19 +396,32 @@ class Lane:
         parser.feed_data(data)
         if self._length <= self._way.settings.max_body_bytes:
             self._pieces.append(data)
-        if self._progress is not None:
-            self._progress.moved()
-        if not self._missing and self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
+        if self._arrival is not None and not self._arrival.done():
+            self._on_piece(len(data))
         return rest
+
+    def _on_piece(self, size: int) -> None:
+        """One more piece came for which `read` waits."""
+        assert self._progress is not None
+        assert self._arrival is not None
+        self._progress.moved()
+        try:
+            self._way.budget.hold(size)
+        except errors.GatewayError as problem:
+            self._arrival.set_exception(problem)
+            return
+        self._held += size
+        if not self._missing:
+            self._arrival.set_result(None)
 
     async def read(self) -> bytes:
         """The whole body; GatewayError where it is too large, too late, or one too many."""
         settings = self._way.settings
         if self._length > settings.max_body_bytes:
             raise errors.body_too_large(settings.max_body_bytes)
-        self._way.budget.hold(self._length)
-        self._held = self._length
+        came = self._length - self._missing
+        self._way.budget.hold(came)
+        self._held = came
         if self._missing:
             self._arrival = self._loop.create_future()
             self._progress = bodies.Progress(self._way.deadlines, settings.body_timeout, self._on_late_body)
@@ -478,12 +495,13 @@ class Lane:
     def abort(self) -> None:
         """What was written is still flushed, so that an error event at the end of a stream arrives."""
         self._keep_alive = False
-        self._transport.close()
+        self._close()
 
     # The end
 
     def _refuse(self, error: errors.GatewayError) -> None:
         """Answer what never became a request."""
+        self._way.count_refusal(error)
         self.write(replies.raw_refusal(error, wire_headers.new_request_id()))
         self._linger()
 
@@ -493,7 +511,7 @@ class Lane:
             self._linger()
         else:
             self._phase = _ENDING
-            self._transport.close()
+            self._close()
 
     def _linger(self) -> None:
         self._phase = _ENDING
@@ -502,11 +520,20 @@ class Lane:
         self._detach()
         transport = self._transport
         if transport.is_closing() or not transport.can_write_eof():
-            transport.close()
+            self._close()
             return
         self._resume()
         transport.write_eof()
-        self._ending = self._way.deadlines.add(LINGER, transport.close)
+        self._ending = self._way.deadlines.add(LINGER, self._close)
+
+    def _close(self) -> None:
+        """Close the connection; what was written is flushed before, as long as the client takes it."""
+        transport = self._transport
+        transport.close()
+        if transport.get_write_buffer_size():
+            if self._ending is not None:
+                self._way.deadlines.cancel(self._ending)
+            self._ending = self._way.deadlines.add(CLOSE_PATIENCE, transport.abort)
 
     def _detach(self) -> None:
         """The lane waits for nothing any more."""
@@ -531,7 +558,7 @@ class Lane:
         if self._phase == _BETWEEN and not self._head:
             left = self._idle_since + timeout - self._loop.time()
             if left <= 0:
-                self._transport.close()
+                self._close()
                 return
             timeout = left
         self._idle_deadline = self._way.deadlines.add(timeout, self._on_idle)
@@ -540,9 +567,9 @@ class Lane:
         self._head_deadline = None
         self._refuse(errors.request_timeout("request head"))
 
-    def _on_late_body(self, error: BaseException) -> None:
+    def _on_late_body(self) -> None:
         if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_exception(error)
+            self._arrival.set_exception(errors.request_timeout("request body"))
 
     def _probe(self, waited: float) -> None:
         """Ask a client that sends no more whether it is still there.

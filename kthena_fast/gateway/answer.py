@@ -25,6 +25,10 @@ more; what one read brought in then waits, and nothing else, which keeps a slow 
 of TLS pause at so many, others beyond, and at 0 bytes of 0 nothing would come to resume them
 (test_a_connection_over_tls_carries_one_stream_after_another)."""
 
+CLOSE_PATIENCE = 30.0
+"""Seconds that a client has to take what is still to be written once its connection is closed; then the rest is dropped
+with the connection. One that never reads would keep it, and its descriptor, for ever."""
+
 
 class Pressure:
     """Whether a connection's client is slow, and whom to tell. Lives as long as the connection."""

@@ -1,8 +1,8 @@
 """How many bytes of request bodies the process holds, and how long it waits for the next one.
 
-`Budget` bounds all bodies together (MAX_BUFFERED_BYTES). A body is counted from its first byte, or from what its
-Content-Length promises, until its request is settled, since a retry needs it whole. `Progress` bounds the silence
-between two of its pieces (BODY_TIMEOUT).
+`Budget` bounds all bodies together (MAX_BUFFERED_BYTES). Bytes are counted as they come, until their request is
+settled, since a retry needs them all. What a Content-Length promises counts nothing: a client that sends none of it
+would keep others out for free. `Progress` bounds the silence between two pieces of a body (BODY_TIMEOUT).
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ class Hold:
 
 
 class Progress:
-    """Fails a reader that sees no byte for a while: one deadline that is pushed on lazily, not one per piece."""
+    """Calls `fail` once no byte was seen for a while: one deadline that is pushed on lazily, not one per piece."""
 
     __slots__ = ("_deadline", "_deadlines", "_fail", "_moved", "_patience")
 
-    def __init__(self, deadlines: Deadlines, patience: float, fail: Callable[[BaseException], None]) -> None:
+    def __init__(self, deadlines: Deadlines, patience: float, fail: Callable[[], None]) -> None:
         self._deadlines = deadlines
         self._patience = patience
         self._fail = fail
@@ -76,7 +76,7 @@ class Progress:
             self._moved = False
             self._deadline = self._deadlines.add(self._patience, self._on_deadline)
         else:
-            self._fail(errors.request_timeout("request body"))
+            self._fail()
 
     def done(self) -> None:
         self._deadlines.cancel(self._deadline)

@@ -9,15 +9,13 @@ from aiohttp import web
 
 from kthena_fast import errors
 from kthena_fast.gateway import replies
-from kthena_fast.gateway.answer import WRITE_HIGH_WATER, Pressure
+from kthena_fast.gateway.answer import CLOSE_PATIENCE, WRITE_HIGH_WATER, Pressure
 from kthena_fast.wire import headers as wire_headers
+from kthena_fast.wire.targets import MAX_TARGET_BYTES
 
 if TYPE_CHECKING:
     from kthena_fast.gateway.inference import InferenceWay
     from kthena_fast.upstream.deadlines import Deadline
-
-MAX_TARGET_BYTES = 8190
-"""Of the request line; aiohttp's own default."""
 
 
 class Written(web.StreamResponse):
@@ -42,6 +40,7 @@ class Connection(web.RequestHandler):
     """One client's connection: aiohttp's handler, which also says when the client is slow and when a head is late."""
 
     __slots__ = (
+        "_ending",
         "_head_deadline",
         "_head_size",
         "_head_tail",
@@ -55,6 +54,7 @@ class Connection(web.RequestHandler):
     def __init__(self, server: Server, **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._way = server.way
+        self._ending: Deadline | None = None
         self._head_deadline: Deadline | None = None
         self._head_size = 0
         self._head_tail = b""
@@ -110,10 +110,29 @@ class Connection(web.RequestHandler):
         self._head_tail = b""
         self._forget_head()
 
-    def end_request(self, *, reusable: bool) -> None:
-        """Its answer is written; if no other request may follow, what still comes is thrown away."""
+    def end_request(self, *, reusable: bool, lingers: bool = False) -> None:
+        """Its answer is written; if no other request may follow, what still comes is thrown away.
+
+        `lingers`: aiohttp waits for the rest of the body meanwhile, and the client is to see the end before that.
+        """
         self.is_serving = False
         self._is_ending = not reusable
+        if reusable:
+            return
+        self._limit_ending()
+        transport = self.transport
+        if lingers and transport is not None and not transport.is_closing() and transport.can_write_eof():
+            transport.write_eof()
+
+    def _limit_ending(self) -> None:
+        """The connection is about to be closed: for that, too, it has its time."""
+        if self._ending is None and self.transport is not None:
+            # Once it is closed in peace there is no transport to ask.
+            self._ending = self._way.deadlines.add(CLOSE_PATIENCE, self.transport.abort)
+
+    def force_close(self) -> None:
+        self._limit_ending()
+        super().force_close()
 
     def _forget_head(self) -> None:
         if self._head_deadline is not None:
@@ -130,9 +149,11 @@ class Connection(web.RequestHandler):
         """Answer a head that is not whole. What still comes is thrown away until its time is over: closing at once
         would reset the connection, and the client might never see why."""
         self._is_refused = True
+        self._way.count_refusal(error)
         transport = self.transport
         if transport is None or transport.is_closing():
             return
+        self._limit_ending()
         transport.write(replies.raw_refusal(error, wire_headers.new_request_id()))
         if transport.can_write_eof():
             transport.write_eof()
@@ -141,6 +162,8 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._forget_head()
+        if self._ending is not None:
+            self._way.deadlines.cancel(self._ending)
         self._way.connection_lost()
         super().connection_lost(exc)
 
@@ -162,6 +185,8 @@ class Connection(web.RequestHandler):
         """What aiohttp could not parse, in OpenAI's shape; the connection is closed."""
         self.begin_request()
         error = self._way.unparsable(status, exc, message)
+        self._way.count_refusal(error)
+        self._limit_ending()
         if self.transport is not None:
             self.transport.write(replies.raw_refusal(error, wire_headers.new_request_id()))
         return Written(keep_alive=False)

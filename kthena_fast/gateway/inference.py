@@ -6,7 +6,7 @@ that this has been done.
 
 1. A client that leaves cancels the task of its request (`handler_cancellation`).
 2. What is not exactly one well-formed request is refused here, before there is an `Exchange`: two hosts, a target that
-   is not in origin form, an upgrade, a coded body, a head beyond its limits.
+   is not in origin form, an upgrade, another version, a coded body, a head beyond its limits. These are counted.
 3. Header and body timeouts are coarse: one wheel for the process, no task and no timer of their own.
 """
 
@@ -26,10 +26,10 @@ from kthena_fast import errors
 from kthena_fast.exchange.record import Exchange, Headers
 from kthena_fast.gateway import bodies, replies
 from kthena_fast.gateway.answer import Answer
-from kthena_fast.gateway.client_connection import MAX_TARGET_BYTES, Connection, Server, Written
+from kthena_fast.gateway.client_connection import Connection, Server, Written
 from kthena_fast.gateway.lane import Lane
 from kthena_fast.wire import headers as wire_headers
-from kthena_fast.wire import paths
+from kthena_fast.wire import paths, targets
 
 if TYPE_CHECKING:
     from kthena_fast.gateway.journey import Journey
@@ -72,7 +72,7 @@ class InferenceWay:
         self.server = Server(
             self,
             keepalive_timeout=settings.keepalive_timeout,
-            max_line_size=MAX_TARGET_BYTES,
+            max_line_size=targets.MAX_TARGET_BYTES,
             max_field_size=settings.max_header_bytes,
             max_headers=settings.max_headers,
             auto_decompress=False,
@@ -139,7 +139,7 @@ class InferenceWay:
         )
         headers: Headers = [(name.lower(), value) for name, value in request.raw_headers]
         request_id = wire_headers.request_id(headers)
-        page = self._pages.get(request.path)
+        page = self._pages.get(request.raw_path.partition("?")[0])
         try:
             self._check(request, headers)
             if page is not None:
@@ -148,12 +148,17 @@ class InferenceWay:
                 exchange = self._exchange(request, headers, request_id)
                 await self._travel(request, exchange, answer)
         except errors.GatewayError as error:
+            self.count_refusal(error)
             replies.refuse(answer, error, request_id)
         finally:
             answer.attach(None)
             reusable = answer.keep_alive and answer.complete and not self.is_closing
-            connection.end_request(reusable=reusable)
+            connection.end_request(reusable=reusable, lingers=answer.complete and not request.content.is_eof())
         return Written(keep_alive=reusable)
+
+    def count_refusal(self, error: errors.GatewayError) -> None:
+        """What was refused before there was an `Exchange`."""
+        self.journey.count_refusal(error)
 
     def unparsable(self, status: int, exc: BaseException | None, message: str | None) -> errors.GatewayError:
         if isinstance(exc, LineTooLong) or (message and "headers" in message.lower() and "many" in message.lower()):
@@ -172,7 +177,13 @@ class InferenceWay:
             f"MAX_HEADER_BYTES {self.settings.max_header_bytes}, MAX_HEADERS {self.settings.max_headers}"
         )
 
+    @staticmethod
+    def bad_host() -> errors.GatewayError:
+        return errors.bad_request("The Host header is no host.", close=True)
+
     def _check(self, request: web.BaseRequest, headers: Headers) -> None:
+        if request.version not in ((1, 0), (1, 1)):
+            raise errors.unsupported_protocol(f"HTTP/{request.version.major}.{request.version.minor}")
         hosts = sum(1 for name, _ in headers if name == b"host")
         if hosts > 1 or (hosts == 0 and request.version >= (1, 1)):
             raise errors.bad_request("A request has exactly one Host header.", close=True)
@@ -191,6 +202,8 @@ class InferenceWay:
                 raise errors.unsupported_protocol(f"Expect: {value.decode('latin-1')}")
         if not request.raw_path.startswith("/"):
             raise errors.bad_request("The request target must be a path.", close=True)
+        if not all(targets.valid_host(value) for name, value in headers if name == b"host"):
+            raise self.bad_host()
 
     def _show(
         self, request: web.BaseRequest, answer: Answer, page: Callable[[], tuple[int, bytes, bytes]], request_id: bytes
@@ -262,7 +275,6 @@ class InferenceWay:
         length = request.content_length
         if length is not None and length > limit:
             raise errors.body_too_large(limit)
-        hold.grow_to(length or 0)
         if request.content.at_eof():
             return b""
         if (
@@ -272,19 +284,24 @@ class InferenceWay:
             and any(name.lower() == b"expect" for name, _ in request.raw_headers)
         ):
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        progress = bodies.Progress(self.deadlines, self.settings.body_timeout, request.content.set_exception)
         pieces: list[bytes] = []
         size = 0
         try:
-            while piece := await request.content.readany():
-                progress.moved()
-                size += len(piece)
-                if size > limit:
-                    raise errors.body_too_large(limit)
-                hold.grow_to(size)
-                pieces.append(piece)
+            # Not `set_exception` on the body: aiohttp reads what is left of it, and would log that as a failure.
+            async with asyncio.timeout(None) as patience:
+                progress = bodies.Progress(self.deadlines, self.settings.body_timeout, lambda: patience.reschedule(0))
+                try:
+                    while piece := await request.content.readany():
+                        progress.moved()
+                        size += len(piece)
+                        if size > limit:
+                            raise errors.body_too_large(limit)
+                        hold.grow_to(size)
+                        pieces.append(piece)
+                finally:
+                    progress.done()
+        except TimeoutError:
+            raise errors.request_timeout("request body") from None
         except web.RequestPayloadError:
             raise errors.bad_request("The request body is not well-formed.", close=True) from None
-        finally:
-            progress.done()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -20,7 +20,7 @@ from kthena_fast.gateway import models, replies
 from kthena_fast.gateway.state import LEAVING
 from kthena_fast.upstream.forward import Request
 from kthena_fast.wire import headers as wire_headers
-from kthena_fast.wire import multipart, paths
+from kthena_fast.wire import multipart, paths, targets
 from kthena_fast.wire import peek as wire_peek
 
 if TYPE_CHECKING:
@@ -71,6 +71,10 @@ class Journey:
         self._clock = clock
         self._draw = draw
 
+    def count_refusal(self, error: errors.GatewayError) -> None:
+        """Count what was refused before it became a request."""
+        self._metrics.count_refusal(error)
+
     async def serve(self, exchange: Exchange, downstream: Downstream, read: Read) -> None:
         """Answer one request, whatever happens, and settle it. `read` gives the whole body.
 
@@ -82,6 +86,8 @@ class Journey:
             await self._travel(exchange, downstream, read, meter)
         except errors.GatewayError as error:
             _answer(exchange, downstream, error)
+        except wire_headers.Unsafe as unsafe:
+            _answer(exchange, downstream, errors.bad_request(f"The request cannot be passed on: {unsafe}."))
         except asyncio.CancelledError as cancelled:
             if cancelled.args != (LEAVING,):
                 exchange.error = errors.client_gone()
@@ -95,6 +101,9 @@ class Journey:
             self._settle(exchange, meter)
 
     async def _travel(self, exchange: Exchange, downstream: Downstream, read: Read, meter: Meter) -> None:
+        problem = targets.problem(exchange.target, exchange.path)
+        if problem:
+            raise errors.bad_request(problem, close=True)
         if models.is_model_list(exchange.path) and exchange.method in {"GET", "HEAD"}:
             self._list_models(exchange, downstream)
             return
@@ -104,11 +113,12 @@ class Journey:
         self._peek(exchange)
         match = self._match(exchange)
         meter.parsed()
+        # Also where nobody waits: the access log names the user.
+        exchange.user = self._identifier.of(exchange)
         if self._turns is None:
             server = self._draw_server(exchange, match)
             await self._forward(exchange, downstream, server, meter, None)
         else:
-            exchange.user = self._identifier.of(exchange)
             await self._take_a_turn(exchange, match, downstream, self._turns, meter)
 
     async def _take_a_turn(

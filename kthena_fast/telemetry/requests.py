@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kthena_fast.telemetry import metrics
 
 if TYPE_CHECKING:
+    from kthena_fast.errors import GatewayError
     from kthena_fast.exchange.record import Exchange
     from kthena_fast.telemetry.registry import Registry
     from kthena_fast.telemetry.table import Table
@@ -205,8 +206,7 @@ class RequestMetrics:
         error = exchange.error
         if not exchange.model:
             if error is not None:
-                slot = self._registry.slot(metrics.REFUSED_REQUESTS, str(error.status), error.reason)
-                self.table.add(slot, 1.0)
+                self.count_refusal(error)
             return
         server = exchange.server
         path = self._path_label(exchange.path)
@@ -222,6 +222,10 @@ class RequestMetrics:
             series.first_token(exchange.first_byte - exchange.began)
         if exchange.attempts > 1:
             series.retried(exchange.attempts - 1)
+
+    def count_refusal(self, error: GatewayError) -> None:
+        """Count what failed before its model was known, or before there was a record of it."""
+        self.table.add(self._registry.slot(metrics.REFUSED_REQUESTS, str(error.status), error.reason), 1.0)
 
     def _model_label(self, model: str) -> str:
         return model if model in self._models else metrics.UNKNOWN_MODEL

@@ -80,10 +80,10 @@ def peek(body: bytes, boundary: bytes) -> Form:
 
 
 def splice(body: bytes, form: Form, model: str) -> bytes:
-    """``body`` with ``model`` in the place of its model; ``ValueError`` for a name that a form cannot carry."""
+    """``body`` with ``model`` in the place of its model; ``Malformed`` where the form cannot carry the name."""
     value = model.encode()
     if b"\r" in value or b"\n" in value or form.boundary in value:
-        raise ValueError("this name of a model cannot stand in this form")
+        raise _broken("the name of the model that serves it cannot stand in it")
     return b"".join((body[: form.model_start], value, body[form.model_end :]))
 
 

@@ -84,17 +84,6 @@ async def test_all_bodies_together_are_bounded_and_what_was_held_is_given_back()
         assert (await scene.ask(running.request(sized(40_000)))).status == 200
 
 
-async def test_a_length_that_is_promised_counts_before_its_bytes_come() -> None:
-    async with running.scene(max_body_bytes=40_000, max_buffered_bytes=50_000) as scene:
-        slow = await scene.connect()
-        slow.say(HEAD + b"Expect: 100-continue\r\nContent-Length: 30000\r\n\r\n")
-        assert (await slow.head())[1] == 100
-        assert (await scene.ask(running.request(sized(30_000)))).code == "overloaded"
-        await slow.leave()
-        await scene.settled()
-        assert (await scene.ask(running.request(sized(30_000)))).status == 200
-
-
 async def test_headers_beyond_their_bytes_are_431() -> None:
     async with running.scene(max_header_bytes=2_000) as scene:
         one = f"X-One: {'1' * 2_100}"

@@ -6,6 +6,7 @@ import asyncio
 from types import ModuleType
 from typing import Any
 
+from kthena_fast.errors import GatewayError
 from kthena_fast.exchange.downstream import Downstream
 from kthena_fast.exchange.record import Exchange
 from kthena_fast.gateway import replies
@@ -48,6 +49,9 @@ class Transport(asyncio.Transport):
         self.closed = True
 
     abort = close
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def is_closing(self) -> bool:
         return self.closed
@@ -96,6 +100,10 @@ class Noting(Journey):
         self.exchanges: list[Exchange] = []
         self.go = asyncio.Event()
         self.go.set()
+        self.refused: list[int] = []
+
+    def count_refusal(self, error: GatewayError) -> None:
+        self.refused.append(error.status)
 
     async def serve(self, exchange: Exchange, downstream: Downstream, read: Read) -> None:
         exchange.body = await read()

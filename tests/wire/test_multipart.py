@@ -148,7 +148,7 @@ def test_a_name_without_quotes_is_a_name() -> None:
 @pytest.mark.parametrize("model", ["a\r\nb", "a\n", "a--b1"])
 def test_a_name_that_would_break_the_form_is_not_written(model: str) -> None:
     body = form(MODEL)
-    with pytest.raises(ValueError, match="cannot stand"):
+    with pytest.raises(Malformed, match="cannot stand"):
         wire.splice(body, wire.peek(body, b"b1"), model)
 
 
