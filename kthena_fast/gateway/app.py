@@ -185,7 +185,7 @@ class Gateway:
         await self._serve(admin.metrics_application(self.registry, health), opened)
         opened = listening.open_socket("--debug-port", "localhost", options.debug_port)
         self.debug_port = listening.port_of(opened)
-        pages_of_debug = debug.application(state, turns)
+        pages_of_debug = debug.application(state, self._fairness)
         pages_of_debug.router.add_get(runtime.PATH, runtime.page(state, self._way, pool, deadlines))
         await self._serve(pages_of_debug, opened)
 

@@ -7,7 +7,7 @@ import logging
 import random
 import ssl
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,10 @@ from kthena_fast.queueing.estimates import RecentAnswers
 from kthena_fast.queueing.report import Report
 from kthena_fast.queueing.tariff import Tariff
 from kthena_fast.queueing.turns import Timers, Turns
-from kthena_fast.scheduling.scraper import Scraper
+from kthena_fast.scheduling.scraper import Load, Scraper
 
 if TYPE_CHECKING:
-    from kthena_fast.routing.snapshot import Snapshot
+    from kthena_fast.routing.snapshot import Pod, Snapshot
     from kthena_fast.settings import Settings
     from kthena_fast.telemetry.registry import Registry
 
@@ -83,6 +83,11 @@ class Fairness:
         if self._shares_path is not None:
             self._shares_file = watched.Watched(self._shares_path)
             self._obey(shares.read(self._shares_path))
+
+    @property
+    def loads(self) -> Mapping[Pod, Load]:
+        """What pods last said of themselves, kept up to date; empty where they are not asked."""
+        return self.scraper.loads if self.scraper is not None else {}
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         """A snapshot is in service."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
 from kthena_fast.mock_engine import EngineConfig
+from kthena_fast.resources import decoding
+from kthena_fast.resources.core_v1 import Pod
+from kthena_fast.resources.model_server import ModelServer
+from kthena_fast.routing.objects import Objects
 from tests.gateway import running
 
 
@@ -144,6 +149,10 @@ async def test_the_debug_pages_have_upstreams_schema() -> None:
         assert server["spec"]["inferenceEngine"] == "vLLM"
         (pod,) = (await scene.get(f"{dump}/pods", port)).json()["pods"]
         assert pod["modelServers"] == ["default/server"]
+        assert pod["models"] == []
+        assert pod["metrics"] == dict.fromkeys(
+            ("gpuCacheUsage", "requestWaitingNum", "requestRunningNum", "tpot", "ttft"), 0
+        )
         assert server["associatedPods"] == [f"{pod['namespace']}/{pod['name']}"]
         for empty in ("gateways", "httproutes", "inferencepools"):
             assert (await scene.get(f"{dump}/{empty}", port)).json() == {empty: []}
@@ -164,3 +173,60 @@ async def test_the_debug_pages_show_what_is_in_flight() -> None:
         assert (await raw.answer()).status == 200
         (pod,) = (await scene.get("/debug/config_dump/pods", scene.gateway.debug_port)).json()["pods"]
         assert pod["inFlight"] == 0
+
+
+def a_pod_of_kubernetes(_: list[str]) -> Objects:
+    meta = {"name": "p", "labels": {"app": "x"}}
+    status = {
+        "phase": "Running",
+        "podIP": "127.0.0.9",
+        "startTime": "2026-01-31T12:00:00Z",
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }
+    pod = decoding.decode(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"nodeName": "n"}, "status": status}
+    )
+    spec = {"inferenceEngine": "vLLM", "model": "weights", "workloadPort": {"port": 8000}}
+    selector = {"workloadSelector": {"matchLabels": {"app": "x"}}}
+    server = decoding.decode(
+        {
+            "apiVersion": decoding.API_VERSION,
+            "kind": "ModelServer",
+            "metadata": {"name": "server"},
+            "spec": spec | selector,
+        }
+    )
+    assert isinstance(pod, Pod)
+    assert isinstance(server, ModelServer)
+    return Objects(servers={server.metadata.key: server}, pods={pod.metadata.key: pod})
+
+
+async def test_the_debug_page_of_one_pod_says_where_it_runs() -> None:
+    async with running.scene(given=a_pod_of_kubernetes) as scene:
+        port = scene.gateway.debug_port
+        (entry,) = (await scene.get("/debug/config_dump/pods", port)).json()["pods"]
+        assert entry["models"] == ["weights"]
+        one = (await scene.get("/debug/config_dump/namespaces/default/pods/p", port)).json()
+        assert one.pop("podInfo") == {
+            "podIP": "127.0.0.9",
+            "nodeName": "n",
+            "phase": "Running",
+            "startTime": "2026-01-31T12:00:00Z",
+            "labels": {"app": "x"},
+        }
+        assert one == entry
+
+
+async def test_the_debug_pages_show_what_engines_say_of_themselves_where_they_are_asked() -> None:
+    async with running.scene(enable_fairness_scheduling=True, metrics_scrape_interval=0.01) as scene:
+        raw = await scene.connect()
+        raw.say(running.chat("X-Mock-Hold-After: 0"))
+        await scene.engine.until(lambda: scene.engine.held == 1)
+        shown: dict[str, float] = {}
+        async with asyncio.timeout(running.PATIENCE):
+            while not shown.get("requestRunningNum"):
+                (pod,) = (await scene.get("/debug/config_dump/pods", scene.gateway.debug_port)).json()["pods"]
+                shown = pod["metrics"]
+        assert (shown["requestRunningNum"], shown["requestWaitingNum"]) == (1, 0)
+        scene.engine.release()
+        assert (await raw.answer()).status == 200
