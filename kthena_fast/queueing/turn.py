@@ -157,17 +157,21 @@ class Turn(Ticket):
             # keeps those whom an engine does not know from using up what the user they name may have.
             self._input = 0
             self._output = 0.0
-        elif not exchange.streaming and paths.dialect(exchange.path) in GENERATES:
+        elif not self._output and paths.dialect(exchange.path) in GENERATES:
+            # No event came. What was asked for says little: some engines stream for a "true" that is a string.
             self._output = float(self._unseen_output())
         self._charge()
 
     def _unseen_output(self) -> int:
-        """Output tokens of an answer that neither streamed nor told its usage."""
+        """Output tokens of an answer that had no events and did not tell its usage."""
         exchange = self.exchange
         ratios = self.queue.ratios
         if 200 <= exchange.status < 300:
             return ratios.output_tokens_of_bytes(exchange.bytes_out)
-        if not exchange.status and exchange.upstream_ended is not None and exchange.forwarded is not None:
+        if exchange.streaming or exchange.upstream_ended is None or exchange.forwarded is None:
+            # A stream that nobody saw an event of had not begun to produce.
+            return 0
+        if not exchange.status:
             # The client left before the answer: what was produced until then (upstream charges nothing).
             return self._within_limit(ratios.output_tokens_of_seconds(exchange.upstream_ended - exchange.forwarded))
         # What failed by itself produced nothing that anybody knows of.

@@ -135,6 +135,24 @@ async def test_without_usage_a_stream_costs_its_events() -> None:
     assert desk.service("u") == 20.0
 
 
+async def test_a_stream_that_nobody_seemed_to_ask_for_costs_its_events_and_not_its_bytes() -> None:
+    desk = Desk(one_server())
+    # As where the client said "stream": "true", which is no boolean, and the engine took it for one.
+    visitor = await called(desk, tokens=10)
+    visitor.turn.on_events(5)
+    visitor.exchange.bytes_out = 60_000
+    visitor.end()
+    assert desk.service("u") == 20.0
+
+
+async def test_a_stream_that_was_asked_for_and_not_given_costs_the_tokens_of_its_length() -> None:
+    desk = Desk(one_server())
+    visitor = await called(desk, tokens=10, stream=True)
+    visitor.exchange.bytes_out = 600
+    visitor.end()
+    assert desk.service("u") == 10.0 + 2 * 100
+
+
 async def test_without_usage_an_answer_costs_the_tokens_of_its_length() -> None:
     desk = Desk(one_server())
     visitor = await called(desk, tokens=10)

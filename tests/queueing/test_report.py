@@ -162,6 +162,14 @@ async def test_the_page_can_be_asked_for_one_user_of_one_model() -> None:
     holder.turn.end()
 
 
+async def test_a_user_without_a_request_has_none_in_flight_however_often_one_asks() -> None:
+    desk = Desk(one_server())
+    (await desk.come("a")).end(output=100)
+    for _ in range(3):
+        (entry,) = report.document(desk.turns, desk.clock.time(), "m", "a")["service"]
+        assert (entry["usage"], entry["inFlight"]) == (200.0, 0)
+
+
 async def test_the_page_finds_a_user_however_many_are_before_him(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "MOST_SHOWN", 2)
     desk = Desk(one_server())
