@@ -36,8 +36,11 @@ class StepFailed(RuntimeError):
 
 
 def is_possible() -> bool:
-    """Mounting and changing to the image's user need root."""
-    return sys.platform == "linux" and os.geteuid() == 0 and shutil.which("unshare") is not None
+    """Mounting and changing to the image's user need root, and in a container not every root may."""
+    unshare = shutil.which("unshare")
+    if unshare is None or os.geteuid() != 0:
+        return False
+    return subprocess.run([unshare, "--mount", "true"], check=False, capture_output=True).returncode == 0
 
 
 class Root:
