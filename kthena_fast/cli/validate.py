@@ -23,6 +23,7 @@ def validate(paths: tuple[Path, ...], as_json: bool) -> None:
     import orjson
 
     from kthena_fast.sources import validation
+    from kthena_fast.telemetry.one_line import counted
 
     report = validation.validate(paths)
     if as_json:
@@ -41,8 +42,7 @@ def validate(paths: tuple[Path, ...], as_json: bool) -> None:
         for finding in report.findings:
             click.echo(str(finding))
         warnings = len(report.findings) - report.errors
-        click.echo(
-            f"{report.objects} objects in {report.files} files: {report.errors} errors, {warnings} warnings", err=True
-        )
+        looked_at = f"{counted(report.objects, 'object')} in {counted(report.files, 'file')}"
+        click.echo(f"{looked_at}: {counted(report.errors, 'error')}, {counted(warnings, 'warning')}", err=True)
     if report.errors:
         raise SystemExit(1)

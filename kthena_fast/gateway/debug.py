@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 DUMP = "/debug/config_dump"
 
+INDEX = ("/debug", "/debug/")
+"""Where the pages are listed."""
+
 NOT_THERE = ("gateways", "httproutes", "inferencepools")
 """Upstream's lists of kinds that are not built here; empty, so that a script that reads all of them goes on."""
 
@@ -72,8 +75,14 @@ def application(state: State, queues: Fairness | None = None) -> web.Application
         now = asyncio.get_running_loop().time()
         return _json(report.document(queues.turns, now, request.query.get("model"), request.query.get("user")))
 
+    async def index(_: web.Request) -> web.Response:
+        # Asked for now: others add pages of theirs.
+        return _json({"pages": sorted({page.canonical for page in served.router.resources()} - {*INDEX})})
+
     served.router.add_get("/debug/fairness", fairness)
     served.router.add_get(f"{DUMP}/namespaces/{{namespace}}/{{kind}}/{{name}}", one)
+    for path in INDEX:
+        served.router.add_get(path, index)
     return served
 
 

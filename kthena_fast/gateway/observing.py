@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from kthena_fast.routing import build
 from kthena_fast.telemetry import metrics
+from kthena_fast.telemetry.one_line import counted
 
 if TYPE_CHECKING:
     from kthena_fast.gateway.fairness import Fairness
     from kthena_fast.gateway.state import State
+    from kthena_fast.routing.snapshot import Snapshot
     from kthena_fast.sources import Observation
     from kthena_fast.telemetry.registry import Registry
     from kthena_fast.telemetry.requests import RequestMetrics
@@ -20,6 +22,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 UNVERIFIED = "engines speak TLS and UPSTREAM_CA_FILE is not set: their certificates are not verified"
+
+
+def describe(snapshot: Snapshot) -> str:
+    """What is in service, in plain words."""
+    words = [
+        counted(len(snapshot.table.models), "model"),
+        counted(len(snapshot.servers), "ModelServer"),
+        counted(len(snapshot.pods), "pod"),
+    ]
+    if snapshot.rejected:
+        words.append(f"{counted(len(snapshot.rejected), 'object')} set aside")
+    return ", ".join(words)
 
 
 class Observer:
@@ -45,6 +59,7 @@ class Observer:
 
     def observe(self, observation: Observation) -> None:
         """Build a snapshot and put it in service."""
+        was_synced = self._state.synced
         snapshot = build.build(observation.objects, self._state.snapshot, observation.rejected)
         if observation.synced:
             self._state.publish(snapshot)
@@ -57,7 +72,8 @@ class Observer:
         if not self._verifies_engines and any(pod.tls for pod in snapshot.pods.values()):
             announced.append(UNVERIFIED)
         self._announce(announced)
-        log.debug("in service: %r", snapshot)
+        # The first one is told as "ready", once everything else is.
+        log.log(logging.INFO if was_synced else logging.DEBUG, "in service: %s", describe(snapshot))
 
     def _measure(self, observation: Observation) -> None:
         snapshot = self._state.snapshot

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from kthena_fast.gateway import app
+from kthena_fast.gateway import app, observing
 from kthena_fast.telemetry import log as application_log
 
 if TYPE_CHECKING:
@@ -71,6 +71,6 @@ async def live(
 
 async def _tell_when_ready(gateway: app.Gateway, on_ready: Callable[[app.Gateway], None] | None) -> None:
     await gateway.state.until_synced()
-    log.info("ready: %r", gateway.state.snapshot)
+    log.info("ready: %s", observing.describe(gateway.state.snapshot))
     if on_ready is not None:
         on_ready(gateway)

@@ -17,6 +17,11 @@ def cut(value: str) -> str:
     return value if len(value) <= MAX_VALUE else value[:MAX_VALUE] + "…"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 model`, `3 models`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def quoted(value: str) -> str:
     """As it is or, with a space, a quote or anything that is not printable in it, as a JSON string in ASCII."""
     if value.isprintable() and " " not in value and '"' not in value and len(value) <= MAX_VALUE:

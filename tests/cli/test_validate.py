@@ -21,7 +21,7 @@ def test_good_manifests_exit_with_0(tmp_path: Path) -> None:
     result = run("validate", tmp_path)
     assert result.exit_code == 0
     assert result.stdout == ""
-    assert result.stderr == "2 objects in 1 files: 0 errors, 0 warnings\n"
+    assert result.stderr == "2 objects in 1 file: 0 errors, 0 warnings\n"
 
 
 def test_every_violation_is_a_line_and_the_exit_status_is_1(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_every_violation_is_a_line_and_the_exit_status_is_1(tmp_path: Path) -> N
     one, two = result.stdout.splitlines()
     assert one.startswith(f"{tmp_path}/a.yaml:11: error: ModelRoute default/r: spec.rules[0].targetModels[0].weight: ")
     assert two.startswith(f"{tmp_path}/b.yaml:1: error: is not YAML: ")
-    assert result.stderr == "1 objects in 2 files: 2 errors, 0 warnings\n"
+    assert result.stderr == "1 object in 2 files: 2 errors, 0 warnings\n"
 
 
 def test_warnings_alone_exit_with_0(tmp_path: Path) -> None:

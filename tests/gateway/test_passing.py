@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ import pytest
 
 from kthena_fast.mock_engine import EngineConfig
 from kthena_fast.routing.objects import Objects
+from kthena_fast.wire import headers
 from tests.gateway import running
 
 ODD = (
@@ -227,4 +229,30 @@ async def test_a_form_that_names_two_models_or_none_is_400() -> None:
                 running.request(form, "Content-Type: multipart/form-data; boundary=xyz", path="/v1/audio/translations")
             )
             assert (answer.status, answer.code) == (400, code)
+        assert scene.engine.arrivals == 0
+
+
+async def test_a_form_that_cannot_carry_the_engines_name_of_the_model_is_400() -> None:
+    config = EngineConfig(models=("org/xyz-large",))
+    async with running.scene(config, given=partial(running.objects, upstream_model="org/xyz-large")) as scene:
+        # The name holds the boundary that this client happened to choose.
+        form = FORM.replace(b"--xyz", b"--xyz-large")
+        answer = await scene.ask(
+            running.request(
+                form, "Content-Type: multipart/form-data; boundary=xyz-large", path="/v1/audio/translations"
+            )
+        )
+        assert (answer.status, answer.code) == (400, "bad_request")
+        assert scene.engine.arrivals == 0
+
+
+async def test_what_no_engine_may_be_sent_is_400(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> bytes:
+        raise headers.Unsafe("a control character in a header value")
+
+    # No parser lets such a thing in; should one do so, the client is told, and not that the gateway failed.
+    monkeypatch.setattr(headers, "to_engine", refuse)
+    async with running.scene() as scene:
+        answer = await scene.ask(running.chat())
+        assert (answer.status, answer.code) == (400, "bad_request")
         assert scene.engine.arrivals == 0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from pathlib import Path
 
 import orjson
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from kthena_fast.gateway import observing
 from kthena_fast.mock_engine import EngineConfig
 from kthena_fast.resources import decoding
 from kthena_fast.resources.core_v1 import Pod
@@ -230,3 +233,38 @@ async def test_the_debug_pages_show_what_engines_say_of_themselves_where_they_ar
         assert (shown["requestRunningNum"], shown["requestWaitingNum"]) == (1, 0)
         scene.engine.release()
         assert (await raw.answer()).status == 200
+
+
+async def test_the_access_log_names_the_user_also_where_nobody_waits(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    async with running.scene(
+        access_log_enabled=True,
+        access_log_format="json",
+        access_log_output=str(log),
+        enable_fairness_scheduling=False,
+        fairness_user_sources=("body:user",),
+    ) as scene:
+        assert (await scene.ask(running.chat(user="alice"))).status == 200
+    assert orjson.loads(log.read_bytes())["user"] == "alice"
+
+
+async def test_the_debug_port_lists_its_pages() -> None:
+    async with running.scene() as scene:
+        index, same = [(await scene.get(path, scene.gateway.debug_port)).json() for path in ("/debug", "/debug/")]
+        assert index == same
+        assert {"/debug/config_dump/pods", "/debug/fairness", "/debug/runtime"} <= set(index["pages"])
+        for page in index["pages"]:
+            if "{" not in page and page != "/debug/fairness":
+                assert (await scene.get(page, scene.gateway.debug_port)).status == 200, page
+
+
+async def test_a_change_of_what_is_in_service_is_one_line_in_plain_words(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with running.scene() as scene:
+        assert not [line for line in caplog.messages if line.startswith("in service")], (
+            "the start says when it is ready"
+        )
+        assert observing.describe(scene.gateway.state.snapshot) == "1 model, 1 ModelServer, 1 pod"
+        scene.source.change(running.objects(["127.0.0.1:1", "127.0.0.1:2"], adapters=["tuned"]))
+        (line,) = (line for line in caplog.messages if line.startswith("in service"))
+        assert line == "in service: 2 models, 1 ModelServer, 2 pods"
