@@ -21,7 +21,7 @@ LONGEST_RETRY: Final = 3600
 class Queue:
     """Made by `Turns`; times are seconds of the loop's clock."""
 
-    __slots__ = ("_called_at", "gates", "heap", "interval", "match", "meter", "model", "ratios")
+    __slots__ = ("called_at", "gates", "heap", "interval", "match", "meter", "model", "own_gate", "ratios")
 
     def __init__(self, match: Match, heap: Heap, ratios: Ratios, meter: Meter) -> None:
         self.match = match
@@ -35,15 +35,18 @@ class Queue:
         """What its requests may go through, each with its weight."""
         self.interval = 0.0
         """Mean seconds between two turns while requests waited."""
-        self._called_at = 0.0
+        self.own_gate: Gate | None = None
+        """Its gate, if it has one only and shares it with no other queue."""
+        self.called_at = 0.0
+        """When it was last somebody's turn."""
 
     def on_call(self, since: float, now: float, *, waited: bool) -> None:
         """A request that had come at `since` was called."""
         if waited:
             # Before it came nobody need have waited, so that time says nothing of how fast turns follow each other.
-            newest = now - max(self._called_at, since)
+            newest = now - max(self.called_at, since)
             self.interval = newest if not self.interval else self.interval + PACE_OF_NEWEST * (newest - self.interval)
-        self._called_at = now
+        self.called_at = now
 
     def retry_after(self) -> int:
         """Whole seconds until a newcomer would have his turn, estimated."""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from kthena_fast.errors import GatewayError
     from kthena_fast.exchange.record import Exchange
-    from kthena_fast.queueing.estimates import RecentAnswers
     from kthena_fast.queueing.gates import Gate
     from kthena_fast.queueing.queue import Queue
     from kthena_fast.queueing.turns import Turns
@@ -50,7 +49,7 @@ class Turn(Ticket):
     def __init__(
         self, turns: Turns, queue: Queue, exchange: Exchange, find: Callable[[], Match], since: float, image_tokens: int
     ) -> None:
-        super().__init__()
+        Ticket.__init__(self)
         self._turns = turns
         self.queue = queue
         self.exchange = exchange
@@ -65,7 +64,10 @@ class Turn(Ticket):
         self.server: Server | None = None
         self._input = exchange.prompt_estimate = queue.ratios.input_tokens(exchange, image_tokens)
         self._output = 0.0
-        self._reserved = 0 if turns.answers is None else self._mean_answer(turns.answers)
+        answers = turns.answers
+        mean = 0.0 if answers is None else answers.mean(exchange.model, exchange.user)
+        # The user's recent mean answer, charged in advance, within what this request allows.
+        self._reserved = self._within_limit(int(mean)) if mean else 0
 
     # What `Turns` calls
 
@@ -104,26 +106,28 @@ class Turn(Ticket):
             self.leave()
             return
         self.gate = None
+        turns = self._turns
         try:
-            self._settle_account()
+            self.finish(self._true_cost(), turns.wall())
         finally:
             gate.give_back()
+            # Where its account could not be settled it has not left yet.
             self.leave()
-            self._turns.on_end(self, gate)
+            turns.on_end(self, gate)
 
     def _take(self, tokens_in: int, tokens_out: int) -> None:
         # Engines that report no input (or no output) have said nothing about it.
-        self._input = tokens_in or self._input
-        self._output = float(tokens_out) if tokens_out else self._output
-
-    def _mean_answer(self, answers: RecentAnswers) -> int:
-        """Output tokens to be charged in advance: the user's recent mean answer, within what this request allows."""
-        return self._within_limit(int(answers.mean(self.exchange.model, self.exchange.user)))
+        if tokens_in:
+            self._input = tokens_in
+        if tokens_out:
+            self._output = float(tokens_out)
 
     def _within_limit(self, tokens: int) -> int:
         peeked = self.exchange.peek
         most = None if peeked is None else peeked.max_completion_tokens or peeked.max_tokens
-        return tokens if most is None else min(tokens, max(most, 0))
+        if most is None or tokens <= most:
+            return tokens
+        return max(most, 0)
 
     def owed(self) -> int:
         """What the request costs as far as is known, in units."""
@@ -131,26 +135,26 @@ class Turn(Ticket):
         tariff = self._turns.tariff
         output = round(self._output) if self._output > self._reserved else self._reserved
         owed = tariff.request_weight + tariff.input_weight * self._input + tariff.output_weight * output
-        return min(MOST_UNITS, owed)
+        return owed if owed < MOST_UNITS else MOST_UNITS
 
     def _charge(self) -> None:
         owed = self.owed()
         if owed != self.charged:
             self.settle(owed, self._turns.wall())
 
-    def _settle_account(self) -> None:
-        """Charge the truth, as far as it is known; nothing is reserved any longer.
+    def _true_cost(self) -> int:
+        """What it cost, as far as is known, in units; nothing is reserved any longer.
 
         `exchange.status` is the engine's, if the client got any of its answer, else 0.
         """
         exchange = self.exchange
-        self._reserved = 0
         if not exchange.sent:
             # No engine got it: nobody did anything for this user.
-            self.settle(0, self._turns.wall())
-            return
-        if exchange.input_tokens or exchange.output_tokens:
-            self._take(exchange.input_tokens, exchange.output_tokens)
+            return 0
+        self._reserved = 0
+        tokens_in, tokens_out = exchange.input_tokens, exchange.output_tokens
+        if tokens_in or tokens_out:
+            self._take(tokens_in, tokens_out)
             self._learn()
         elif 400 <= exchange.status < 500:
             # The engine refused it and read no prompt; the request itself still counts, where requests do. It also
@@ -160,7 +164,7 @@ class Turn(Ticket):
         elif not self._output and paths.dialect(exchange.path) in GENERATES:
             # No event came. What was asked for says little: some engines stream for a "true" that is a string.
             self._output = float(self._unseen_output())
-        self._charge()
+        return self.owed()
 
     def _unseen_output(self) -> int:
         """Output tokens of an answer that had no events and did not tell its usage."""
@@ -180,5 +184,6 @@ class Turn(Ticket):
     def _learn(self) -> None:
         exchange = self.exchange
         self.queue.ratios.learn(exchange)
-        if self._turns.answers is not None:
-            self._turns.answers.learn(exchange.model, exchange.user, exchange.output_tokens)
+        answers = self._turns.answers
+        if answers is not None:
+            answers.learn(exchange.model, exchange.user, exchange.output_tokens)

@@ -12,6 +12,7 @@ from kthena_fast.core.ledger import Ledger, LedgerFull
 from kthena_fast.queueing import estimates, gates, shares
 from kthena_fast.queueing.queue import Queue
 from kthena_fast.queueing.sweeping import Sweeper
+from kthena_fast.queueing.tariff import DENOMINATOR
 from kthena_fast.queueing.turn import Turn
 
 if TYPE_CHECKING:
@@ -103,10 +104,24 @@ class Turns:
         Raises what `find` raises, and GatewayError for a full queue and a wait that took too long. Cancelled, the
         request leaves the queue at once.
         """
-        queue = self._queue(match)
-        turn = Turn(self, queue, exchange, find, self._loop.time(), self._image_tokens)
+        queue = self.queues.get(match.destination)
+        if queue is None:
+            queue = self._make_queue(match)
+        now = self._loop.time()
+        turn = Turn(self, queue, exchange, find, now, self._image_tokens)
         exchange.policy = self.policy
-        self._enter(turn, queue)
+        wall = self.wall()
+        self._enter(turn, queue, wall)
+        gate = queue.own_gate
+        if gate is not None and (server := gate.server()) is not None and gate.has_room(now) and len(queue.heap) == 1:
+            # What nearly every request meets: it waits alone, for permits that are this queue's only.
+            queue.heap.pop(wall)
+            gate.take(now)
+            queue.called_at = now
+            queue.meter.called(0.0)
+            turn.gate = gate
+            turn.server = server
+            return turn
         self._arrive(turn)
         if turn.server is None:
             await self._wait_for(turn)
@@ -130,14 +145,15 @@ class Turns:
             self._timers.cancel(deadline)
             turn.queue.meter.left()
 
-    def _enter(self, turn: Turn, queue: Queue) -> None:
-        """Put a request into a queue."""
-        turn.queue = queue
+    def _enter(self, turn: Turn, queue: Queue, now: float) -> None:
+        """Put a request into a queue; `now` is Unix time."""
         exchange = turn.exchange
-        share, rank = self.shares.of(exchange.user)
-        now = self.wall()
+        share, standing = 1.0, 0
+        if self.shares is not shares.EQUAL:
+            share, rank = self.shares.of(exchange.user)
+            standing = self.ledger.standing(share, rank)
         try:
-            queue.heap.enter(turn, exchange.user, turn.owed(), now, self.ledger.standing(share, rank))
+            queue.heap.enter(turn, exchange.user, turn.owed(), now, standing)
         except heaps.QueueFull as full:
             per_user = full.reason == "user_queue_full"
             queue.meter.rejected(full.reason)
@@ -147,7 +163,7 @@ class Turns:
             queue.meter.rejected("queue_full")
             raise errors.queue_full(per_user=False, limit=len(self.ledger), retry_after=queue.retry_after()) from None
         exchange.share_at_admission = share
-        exchange.usage_at_admission = self.tariff.service(self.ledger.service(turn.row, now))
+        exchange.usage_at_admission = self.ledger.service(turn.row, now) / DENOMINATOR
 
     def _arrive(self, turn: Turn) -> None:
         """Call somebody if there is room: usually the newcomer, for nobody waits where there is."""
@@ -233,6 +249,8 @@ class Turns:
     def on_end(self, turn: Turn, gate: Gate) -> None:
         """A turn has ended and given its permit back."""
         turn.queue.meter.ended()
+        if turn.queue.own_gate is gate and not len(turn.queue.heap):
+            return
         for queue in gate.queues:
             if len(queue.heap):
                 self.call_waiting(gate)
@@ -290,7 +308,8 @@ class Turns:
                 if stays and match.destination == queue.match.destination:
                     continue
                 turn.leave()
-                self._enter(turn, self._queue(match))
+                turn.queue = self._queue(match)
+                self._enter(turn, turn.queue, self.wall())
             except errors.GatewayError as error:
                 if not (stays and turn.is_waiting):
                     turn.refuse(error)
@@ -322,7 +341,7 @@ class Turns:
     def _queue(self, match: Match) -> Queue:
         queue = self.queues.get(match.destination)
         if queue is None:
-            queue = self.queues[match.destination] = self._make_queue(match)
+            queue = self._make_queue(match)
         return queue
 
     def _make_queue(self, match: Match) -> Queue:
@@ -334,12 +353,14 @@ class Turns:
             queue.gates.append((weight, gate))
             gate.queues.append(queue)
         _introduce(gate for _, gate in queue.gates)
+        self.queues[match.destination] = queue
         return queue
 
     def _close(self, queue: Queue) -> None:
         """Its routes are gone: it gets no more permits."""
         for _, gate in queue.gates:
             gate.queues.remove(queue)
+        queue.own_gate = None
         _introduce(gate for _, gate in queue.gates)
 
     def _gates_of(self, match: Match) -> Iterator[tuple[int, Gate]]:
@@ -373,4 +394,5 @@ def _introduce(changed: Iterable[Gate]) -> None:
     """Tell each queue at these gates with which others it shares permits."""
     for gate in changed:
         for queue in gate.queues:
+            queue.own_gate = queue.gates[0][1] if len(queue.gates) == 1 and len(gate.queues) == 1 else None
             queue.heap.share_permits_with(neighbour.heap for _, shared in queue.gates for neighbour in shared.queues)
