@@ -12,10 +12,10 @@ FLOCK := $(if $(shell command -v flock),flock .build.lock,)
 .DEFAULT_GOAL := help
 # The linters before the suite, whose summary is the last line.
 .NOTPARALLEL:
-.PHONY: help run build check test test-wheel lint format bench docs clean
+.PHONY: help run build check test test-wheel test-sanitized lint format bench docs clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.installed build ## Install, build and start the demo: a gateway on :8080 over two mock engines
 	$(BIN)/python -m kthena_fast demo
@@ -30,6 +30,9 @@ test: lint test-wheel ## Lint, then the whole suite against an installed wheel, 
 
 test-wheel: $(VENV)/.tools ## The suite against an installed wheel, without the linters
 	PYTHON=$(BIN)/python scripts/test_wheel
+
+test-sanitized: $(VENV)/.tools ## The rooms that have twins, with ASan and UBSan in them
+	PYTHON=$(BIN)/python scripts/test_sanitized
 
 lint: $(VENV)/.tools ## ruff, mypy, import-linter, cython-lint, yamllint
 	$(BIN)/ruff check .
