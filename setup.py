@@ -18,6 +18,7 @@ TWINS: tuple[str, ...] = (
     "core/ledger_index",
     "core/ledger_ring",
     "gateway/lane",
+    "queueing/estimates",
     "telemetry/table",
     "upstream/relay",
     "wire/headers",

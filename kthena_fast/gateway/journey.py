@@ -43,6 +43,9 @@ BYTES_PER_TOKEN = 4
 QUEUE_TIME = b"X-Kthena-Queue-Time: %.3f\r\n"
 """Seconds that the request waited for its turn."""
 
+NO_QUEUE_TIME = QUEUE_TIME % 0.0
+"""Of nearly every request."""
+
 Read = Callable[[], Awaitable[bytes]]
 
 
@@ -130,7 +133,7 @@ class Journey:
             turn = await turns.wait(exchange, match, lambda: self._match_usable(exchange))
         finally:
             # Also where it waited in vain.
-            exchange.answer_lines = QUEUE_TIME % exchange.queue_time
+            exchange.answer_lines = QUEUE_TIME % exchange.queue_time if exchange.queue_time else NO_QUEUE_TIME
         try:
             assert turn.server is not None
             await self._forward(exchange, downstream, turn.server, meter, turn)

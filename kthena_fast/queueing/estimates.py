@@ -1,108 +1,21 @@
 """What is not known yet, guessed from what was: learned per model from requests whose usage the engine reported.
 
-Each ratio is an exponentially weighted mean, clamped to what tokenizers do, so that one odd answer changes little.
+1. `Ratios` is what one model's requests have taught. Each ratio is an exponentially weighted mean, clamped to what
+   tokenizers do, so that one odd answer changes little.
+2. `RecentAnswers` is the recent mean answer of each user of each model.
 """
 
-from __future__ import annotations
-
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from kthena_fast.exchange.record import Exchange
+from kthena_fast.core._choice import NO_EXTENSIONS
 
-BYTES_PER_TOKEN = 4.0
-"""Where learning starts: English text under today's tokenizers; upstream counts characters by four."""
-TOKENS_PER_EVENT = 1.0
-"""Where learning starts: an engine sends an event a token, unless it decodes speculatively or batches events."""
-
-TOKENS_PER_SECOND = 0.0
-"""Where learning starts: nothing is assumed of an engine's pace."""
-
-WEIGHT_OF_NEWEST = 0.05
-LEAST_BYTES = 64
-"""Shorter prompts are mostly the chat template, which is not in the body."""
-RANGE_OF_BYTES = (0.5, 16.0)
-RANGE_OF_EVENTS = (0.1, 64.0)
-RANGE_OF_SECONDS = (0.0, 10_000.0)
-ENVELOPE_BYTES = 200
-"""Of an answer that is not streamed: id, model, choices and the like around the text."""
-
-
-class Ratios:
-    """What one model's requests have taught."""
-
-    __slots__ = ("bytes_per_token", "tokens_per_event", "tokens_per_second")
-
-    def __init__(self) -> None:
-        self.bytes_per_token = BYTES_PER_TOKEN
-        self.tokens_per_event = TOKENS_PER_EVENT
-        self.tokens_per_second = TOKENS_PER_SECOND
-        """Of one request."""
-
-    def input_tokens(self, exchange: Exchange, image_tokens: int) -> int:
-        """Estimated from the body: text by learned bytes per token, token arrays by length, images a constant."""
-        peeked = exchange.peek
-        if peeked is None:
-            return 0
-        text = int(peeked.prompt_bytes / self.bytes_per_token)
-        return text + peeked.prompt_tokens + peeked.images * image_tokens
-
-    def output_tokens_of_bytes(self, count: int) -> int:
-        """Of an answer that came without usage and not as a stream."""
-        return int(max(count - ENVELOPE_BYTES, 0) / self.bytes_per_token)
-
-    def output_tokens_of_seconds(self, seconds: float) -> int:
-        """Of an answer whose client left before the engine showed any of it."""
-        return int(max(seconds, 0.0) * self.tokens_per_second)
-
-    def learn(self, exchange: Exchange) -> None:
-        """Compare a finished exchange's usage with its body and its events."""
-        peeked = exchange.peek
-        tokens = exchange.input_tokens
-        if peeked is not None and tokens > 0 and peeked.prompt_bytes >= LEAST_BYTES and not peeked.images:
-            self.bytes_per_token = _step(self.bytes_per_token, peeked.prompt_bytes / tokens, RANGE_OF_BYTES)
-        produced = exchange.output_tokens
-        if produced <= 0:
-            return
-        if exchange.events > 0:
-            self.tokens_per_event = _step(self.tokens_per_event, produced / exchange.events, RANGE_OF_EVENTS)
-        began, ended = exchange.forwarded, exchange.upstream_ended
-        if began is not None and ended is not None and ended > began:
-            pace = produced / (ended - began)
-            before = self.tokens_per_second
-            # Nothing was assumed, so the first is believed.
-            self.tokens_per_second = _step(before, pace, RANGE_OF_SECONDS) if before else min(pace, RANGE_OF_SECONDS[1])
-
-
-def _step(mean: float, newest: float, limits: tuple[float, float]) -> float:
-    least, most = limits
-    if newest < least:
-        newest = least
-    elif newest > most:
-        newest = most
-    return mean + WEIGHT_OF_NEWEST * (newest - mean)
-
-
-class RecentAnswers:
-    """The recent mean answer of each user of each model, in output tokens; the longest silent are forgotten first."""
-
-    __slots__ = ("_means", "_most")
-
-    WEIGHT_OF_NEWEST = 0.25
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._means: OrderedDict[tuple[str, str], float] = OrderedDict()
-
-    def mean(self, model: str, user: str) -> float:
-        """0.0 for a user who has had no answer yet."""
-        return self._means.get((model, user), 0.0)
-
-    def learn(self, model: str, user: str, tokens: int) -> None:
-        key = (model, user)
-        before = self._means.get(key)
-        self._means[key] = tokens if before is None else before + self.WEIGHT_OF_NEWEST * (tokens - before)
-        self._means.move_to_end(key)
-        if len(self._means) > self._most:
-            self._means.popitem(last=False)
+if TYPE_CHECKING or NO_EXTENSIONS:
+    from kthena_fast.queueing._estimates_py import Ratios as Ratios
+    from kthena_fast.queueing._estimates_py import RecentAnswers as RecentAnswers
+else:
+    try:
+        from kthena_fast.queueing._estimates_c import Ratios as Ratios
+        from kthena_fast.queueing._estimates_c import RecentAnswers as RecentAnswers
+    except ModuleNotFoundError:
+        from kthena_fast.queueing._estimates_py import Ratios as Ratios
+        from kthena_fast.queueing._estimates_py import RecentAnswers as RecentAnswers

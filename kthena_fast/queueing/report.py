@@ -57,9 +57,10 @@ class Meter:
 
     def called(self, waited: float) -> None:
         """A request got its turn, having waited so many seconds (0: it did not have to)."""
-        self._table.add(self._dequeued, 1.0)
-        self._table.add(self._inflight, 1.0)
-        self._table.observe(self._duration, waited)
+        table = self._table
+        table.add(self._dequeued, 1.0)
+        table.add(self._inflight, 1.0)
+        table.observe(self._duration, waited)
 
     def ended(self) -> None:
         """A request that had its turn is over."""

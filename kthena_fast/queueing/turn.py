@@ -135,7 +135,9 @@ class Turn(Ticket):
         tariff = self._turns.tariff
         output = round(self._output) if self._output > self._reserved else self._reserved
         owed = tariff.request_weight + tariff.input_weight * self._input + tariff.output_weight * output
-        return owed if owed < MOST_UNITS else MOST_UNITS
+        if owed > MOST_UNITS:
+            return MOST_UNITS
+        return owed
 
     def _charge(self) -> None:
         owed = self.owed()

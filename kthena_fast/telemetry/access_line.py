@@ -95,13 +95,15 @@ def _ours(exchange: Exchange) -> str:
     line = f"{user}{ttft} bytes={exchange.bytes_out}{client}"
     if not exchange.policy:
         return line
-    usage = share = ""
-    if exchange.usage_at_admission is not None:
-        usage = f" usage_at_admission={_number(exchange.usage_at_admission)}"
-    if exchange.share_at_admission is not None:
-        share = f" share_at_admission={_number(exchange.share_at_admission)}"
-    waited = f" queue_time={_milliseconds(exchange.queue_time)}ms queue_position={exchange.queue_position}"
-    return f"{line}{waited}{usage}{share} policy={exchange.policy}"
+    usage = "" if exchange.usage_at_admission is None else f" usage_at_admission={_number(exchange.usage_at_admission)}"
+    waited = _milliseconds(exchange.queue_time) if exchange.queue_time else 0
+    standing = _standing(exchange.share_at_admission, exchange.policy)
+    return f"{line} queue_time={waited}ms queue_position={exchange.queue_position}{usage}{standing}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _standing(share: float | None, policy: str) -> str:
+    return f" policy={policy}" if share is None else f" share_at_admission={_number(share)} policy={policy}"
 
 
 def as_json(exchange: Exchange, now: float) -> bytes:
@@ -191,4 +193,4 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _number(value: float) -> int | float:
-    return int(value) if value == int(value) else round(value, 6)
+    return int(value) if value.is_integer() else round(value, 6)

@@ -1,0 +1,118 @@
+"""The source of both twins of `estimates`; see there for the contract."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from kthena_fast.exchange.record import Exchange
+
+BYTES_PER_TOKEN: Final = 4.0
+"""Where learning starts: English text under today's tokenizers; upstream counts characters by four."""
+TOKENS_PER_EVENT: Final = 1.0
+"""Where learning starts: an engine sends an event a token, unless it decodes speculatively or batches events."""
+
+TOKENS_PER_SECOND: Final = 0.0
+"""Where learning starts: nothing is assumed of an engine's pace."""
+
+WEIGHT_OF_NEWEST: Final = 0.05
+WEIGHT_OF_NEWEST_ANSWER: Final = 0.25
+LEAST_BYTES: Final = 64
+"""Shorter prompts are mostly the chat template, which is not in the body."""
+LEAST_BYTES_PER_TOKEN: Final = 0.5
+MOST_BYTES_PER_TOKEN: Final = 16.0
+LEAST_TOKENS_PER_EVENT: Final = 0.1
+MOST_TOKENS_PER_EVENT: Final = 64.0
+MOST_TOKENS_PER_SECOND: Final = 10_000.0
+ENVELOPE_BYTES: Final = 200
+"""Of an answer that is not streamed: id, model, choices and the like around the text."""
+
+
+class Ratios:
+    """What one model's requests have taught."""
+
+    __slots__ = ("bytes_per_token", "tokens_per_event", "tokens_per_second")
+
+    def __init__(self) -> None:
+        self.bytes_per_token = BYTES_PER_TOKEN
+        self.tokens_per_event = TOKENS_PER_EVENT
+        self.tokens_per_second = TOKENS_PER_SECOND
+        """Of one request."""
+
+    def input_tokens(self, exchange: Exchange, image_tokens: int) -> int:
+        """Estimated from the body: text by learned bytes per token, token arrays by length, images a constant."""
+        peeked = exchange.peek
+        if peeked is None:
+            return 0
+        text = int(peeked.prompt_bytes / self.bytes_per_token) + peeked.prompt_tokens
+        images = peeked.images
+        return text + images * image_tokens if images else text
+
+    def output_tokens_of_bytes(self, count: int) -> int:
+        """Of an answer that came without usage and not as a stream."""
+        return int(max(count - ENVELOPE_BYTES, 0) / self.bytes_per_token)
+
+    def output_tokens_of_seconds(self, seconds: float) -> int:
+        """Of an answer whose client left before the engine showed any of it."""
+        return int(max(seconds, 0.0) * self.tokens_per_second)
+
+    def learn(self, exchange: Exchange) -> None:
+        """Compare a finished exchange's usage with its body and its events."""
+        peeked = exchange.peek
+        tokens = exchange.input_tokens
+        if peeked is not None and tokens > 0 and (size := peeked.prompt_bytes) >= LEAST_BYTES and not peeked.images:
+            self.bytes_per_token = _step(
+                self.bytes_per_token, size / tokens, LEAST_BYTES_PER_TOKEN, MOST_BYTES_PER_TOKEN
+            )
+        produced = exchange.output_tokens
+        if produced <= 0:
+            return
+        events = exchange.events
+        if events > 0:
+            self.tokens_per_event = _step(
+                self.tokens_per_event, produced / events, LEAST_TOKENS_PER_EVENT, MOST_TOKENS_PER_EVENT
+            )
+        began, ended = exchange.forwarded, exchange.upstream_ended
+        if began is not None and ended is not None and ended > began:
+            pace = produced / (ended - began)
+            before = self.tokens_per_second
+            # Nothing was assumed, so the first is believed.
+            self.tokens_per_second = (
+                _step(before, pace, 0.0, MOST_TOKENS_PER_SECOND) if before else min(pace, MOST_TOKENS_PER_SECOND)
+            )
+
+
+def _step(mean: float, newest: float, least: float, most: float) -> float:
+    if newest < least:
+        newest = least
+    elif newest > most:
+        newest = most
+    return mean + WEIGHT_OF_NEWEST * (newest - mean)
+
+
+class RecentAnswers:
+    """The recent mean answer of each user of each model, in output tokens; the longest silent are forgotten first."""
+
+    __slots__ = ("_means", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._means: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def mean(self, model: str, user: str) -> float:
+        """0.0 for a user who has had no answer yet."""
+        return self._means.get((model, user), 0.0)
+
+    def learn(self, model: str, user: str, tokens: int) -> None:
+        key = (model, user)
+        means = self._means
+        before = means.get(key)
+        if before is None:
+            means[key] = tokens
+            if len(means) > self._most:
+                means.popitem(last=False)
+            return
+        if before != tokens:
+            means[key] = before + WEIGHT_OF_NEWEST_ANSWER * (tokens - before)
+        means.move_to_end(key)
