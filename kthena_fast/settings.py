@@ -199,9 +199,9 @@ class Settings(BaseModel):
     fairness_rebuild_threshold: PositiveCount = 64
     """Upstream's; of no effect here, since the order is always current."""
     fairness_max_queue: PositiveCount = 10_000
-    """Waiting requests of one model; beyond it: 429."""
+    """Waiting requests of one model and one list of targets, which have a queue of their own; beyond it: 429."""
     fairness_max_queue_per_user: PositiveCount = 1_000
-    """Waiting requests of one user for one model; beyond it: 429."""
+    """Waiting requests of one user for one model and one list of targets; beyond it: 429."""
     fairness_max_users: PositiveCount = 100_000
     """Rows of the ledger; above it the idle row with least service goes."""
     fairness_top_users: Count = 10
