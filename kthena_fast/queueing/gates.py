@@ -142,7 +142,8 @@ class ServerGate:
         return self._most
 
     def has_room(self, now: float) -> bool:
-        return self.out < self.limit(now)
+        # Every request asks, and the limit is nearly always known.
+        return self.out < (self._most if now <= self._until else self.limit(now))
 
     def take(self, now: float) -> None:
         self.out += 1

@@ -63,7 +63,7 @@ class Turn(Ticket):
         """Whose permit it holds."""
         self.server: Server | None = None
         self._input = exchange.prompt_estimate = queue.ratios.input_tokens(exchange, image_tokens)
-        self._output = 0.0
+        self._output: float = 0
         answers = turns.answers
         mean = 0.0 if answers is None else answers.mean(exchange.model, exchange.user)
         # The user's recent mean answer, charged in advance, within what this request allows.
@@ -120,7 +120,7 @@ class Turn(Ticket):
         if tokens_in:
             self._input = tokens_in
         if tokens_out:
-            self._output = float(tokens_out)
+            self._output = tokens_out
 
     def _within_limit(self, tokens: int) -> int:
         peeked = self.exchange.peek
@@ -133,8 +133,9 @@ class Turn(Ticket):
         """What the request costs as far as is known, in units."""
         # Asked for at every event: neither calls nor min and max.
         tariff = self._turns.tariff
-        output = round(self._output) if self._output > self._reserved else self._reserved
-        owed = tariff.request_weight + tariff.input_weight * self._input + tariff.output_weight * output
+        output = self._output
+        tokens = round(output) if output > self._reserved else self._reserved
+        owed = tariff.request_weight + tariff.input_weight * self._input + tariff.output_weight * tokens
         if owed > MOST_UNITS:
             return MOST_UNITS
         return owed
@@ -162,10 +163,10 @@ class Turn(Ticket):
             # The engine refused it and read no prompt; the request itself still counts, where requests do. It also
             # keeps those whom an engine does not know from using up what the user they name may have.
             self._input = 0
-            self._output = 0.0
+            self._output = 0
         elif not self._output and paths.dialect(exchange.path) in GENERATES:
             # No event came. What was asked for says little: some engines stream for a "true" that is a string.
-            self._output = float(self._unseen_output())
+            self._output = self._unseen_output()
         return self.owed()
 
     def _unseen_output(self) -> int:
