@@ -1,5 +1,5 @@
 # `make help` lists what there is. It needs make and Python 3.11 or newer with its headers, venv and a C compiler;
-# what of them a Debian lacks, scripts/make_venv installs or names.
+# what of them a Debian lacks, .ci/make_venv installs or names.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -29,10 +29,10 @@ check: $(VENV)/.tools build ## The suite on this tree, without building a wheel:
 test: lint test-wheel ## Lint, then the whole suite against an installed wheel, as CI does
 
 test-wheel: $(VENV)/.tools ## The suite against an installed wheel, without the linters
-	PYTHON=$(BIN)/python scripts/test_wheel
+	PYTHON=$(BIN)/python .ci/test_wheel
 
 test-sanitized: $(VENV)/.tools ## The rooms that have twins, with ASan and UBSan in them
-	PYTHON=$(BIN)/python scripts/test_sanitized
+	PYTHON=$(BIN)/python .ci/test_sanitized
 
 lint: $(VENV)/.tools ## ruff, mypy, import-linter, cython-lint, yamllint
 	$(BIN)/ruff check .
@@ -57,7 +57,7 @@ clean: ## Remove what builds leave behind (not .venv)
 	find kthena_fast tests benchmarks -name '*.so' -delete -o -name '*.py[cod]' -delete
 
 $(BIN)/python:
-	scripts/make_venv $(PYTHON) $(VENV)
+	.ci/make_venv $(PYTHON) $(VENV)
 
 # Without extensions: `make build` compiles them, and the linters need none.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python

@@ -40,7 +40,7 @@ def twin(core: str) -> Callable[[str, str], ModuleType]:
 
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the sdist and the wheel: those that this suite judges (scripts/test_wheel), or new ones."""
+    """The folder with the sdist and the wheel: those that this suite judges (.ci/test_wheel), or new ones."""
     if judged := os.environ.get("KTHENA_FAST_DIST"):
         return Path(judged)
     folder = tmp_path_factory.mktemp("dist")
