@@ -4,6 +4,7 @@ from kthena_fast.core._heap_line_c cimport Line, Seats
 from kthena_fast.core._ledger_c cimport Ledger
 from kthena_fast.core._ledger_ring_c cimport Ring
 
+cdef object DEFAULT
 cdef int NEW
 cdef int WAITING
 cdef int CALLED
@@ -41,7 +42,7 @@ cdef class Heap:
     @cython.locals(ledger=Ledger, owed="long long", number="long long", row="long long", seats=Seats,
                    seat="unsigned int", head=Ticket)
     cpdef enter(self, Ticket ticket, object user, object units, object now, object standing=*)
-    @cython.locals(ledger=Ledger, queue=Line, ticket=Ticket)
+    @cython.locals(ledger=Ledger, queue=Line, ticket=Ticket, seats=Seats, seat="unsigned int")
     cpdef Ticket pop(self, object now)
     @cython.locals(queue=Line, ticket=Ticket)
     cpdef Ticket first(self)
@@ -57,11 +58,13 @@ cdef class Heap:
     cdef unsigned int _sit(self, long long row, long long number, unsigned long long order) except 0
     @cython.locals(least=double, heap=Heap, other=Line, words="unsigned long long[::1]")
     cdef int _lift_row(self, long long row, Line queue) except -1
-    @cython.locals(seats=Seats, seat="unsigned int")
+    @cython.locals(seats=Seats, seat="unsigned int", queue=Line)
     cdef int detach(self, Ticket ticket) except -1
     @cython.locals(seats=Seats, head=Ticket, after=Ticket, queue=Line)
     cdef int _unlink(self, unsigned int seat, Ticket ticket) except -1
-    @cython.locals(seats=Seats, row="long long", other="unsigned int", queue=Line)
+    @cython.locals(words="unsigned long long[::1]", row="long long")
+    cdef int _remember(self, unsigned int seat, Line queue) except -1
+    @cython.locals(seats=Seats, row="long long", other="unsigned int")
     cdef int _rise(self, unsigned int seat) except -1
     @cython.locals(seats=Seats, seat="unsigned int", queue=Line, key=double, owner=Heap, order="unsigned long long")
     cdef int stand(self, long long row, long long number) except -1

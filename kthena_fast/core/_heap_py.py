@@ -1,4 +1,4 @@
-# cython: wraparound=False, initializedcheck=False
+# cython: wraparound=False, initializedcheck=False, binding=False
 # No index here is negative, and an array that was never made has no item, so boundscheck, which stays, sees it.
 """The heap of users: see `heap` for what it promises."""
 
@@ -23,6 +23,9 @@ NEW: Final = 0
 WAITING: Final = 1
 CALLED: Final = 2
 GONE: Final = 3
+
+# What `Ledger.standing` gives for a share of 1 and the class 0.
+DEFAULT: Final = 0
 
 
 class QueueFull(Exception):
@@ -143,14 +146,15 @@ class Heap:
         """Name the heaps whose users wait for the same permits: a lift looks at all of them."""
         self._peers = [self] + [heap for heap in heaps if heap is not self]
 
-    def enter(self, ticket: Ticket, user: Any, units: Any, now: Any, standing: Any = 0) -> None:
+    def enter(self, ticket: Ticket, user: Any, units: Any, now: Any, standing: Any = DEFAULT) -> None:
         """Let a request wait, to be charged ``units`` when it is called; ``standing`` is from `Ledger.standing`."""
         if not isinstance(ticket, Ticket):
             raise TypeError(f"ticket must be a Ticket, not {type(ticket).__name__}")
         ledger = self.ledger
         ledger.at(now)
         owed = ledger.units(units)
-        number = ledger.checked_standing(standing)
+        # Most users have the default, whose number is this very object.
+        number = 0 if standing is DEFAULT else ledger.checked_standing(standing)
         if ticket.state in (WAITING, CALLED):
             raise RuntimeError("the request has not left")
         if self.waiting >= self._most:
@@ -158,7 +162,7 @@ class Heap:
         row = ledger.pin_row(self._model, user)
         seats = ledger.ring.seats
         seat = self._seat(row)
-        if seat != 0 and seats.waiting[seat] >= self._most_per_user:
+        if seat != 0 and seats.fields[3 * seat + 1] >= self._most_per_user:
             ledger.unpin_row(row)
             raise QueueFull("user_queue_full")
         if ledger.ring.halves[8 * row + 7] & 0xFFFF != number:
@@ -173,15 +177,15 @@ class Heap:
         ticket.after = None
         if seat == 0:
             seat = self._sit(row, number, ticket.order)
-            seats.heads[seat] = ticket
+            seats.lead(seat, ticket)
             ticket.before = ticket
         else:
-            head: Ticket = seats.heads[seat]
+            head: Ticket = seats.holders[2 * seat + 1]
             ticket.before = head.before
             head.before.after = ticket
             head.before = ticket
         ticket.seat = seat
-        seats.waiting[seat] += 1
+        seats.fields[3 * seat + 1] += 1
         self.waiting += 1
 
     def pop(self, now: Any) -> Ticket | None:
@@ -194,8 +198,20 @@ class Heap:
         queue = self._first_line()
         if queue is None:
             return None
-        ticket: Ticket = ledger.ring.seats.heads[queue.first()]
-        self.detach(ticket)
+        seats = ledger.ring.seats
+        seat = queue.first()
+        ticket: Ticket = seats.holders[2 * seat + 1]
+        self.waiting -= 1
+        if seats.fields[3 * seat + 1] == 1:
+            # Before the ticket is looked at: it is not in any cache, and what is done here need not wait for it.
+            if self._lift:
+                self._remember(seat, queue)
+            queue.remove_first()
+            self._rise(seat)
+            ticket.before = None
+        else:
+            seats.fields[3 * seat + 1] -= 1
+            self._unlink(seat, ticket)
         ticket.state = CALLED
         ticket.charged = ticket.units
         ledger.ring.add(ticket.row, ticket.units)
@@ -206,7 +222,7 @@ class Heap:
         queue = self._first_line()
         if queue is None:
             return None
-        ticket: Ticket = self.ledger.ring.seats.heads[queue.first()]
+        ticket: Ticket = self.ledger.ring.seats.holders[2 * queue.first() + 1]
         return ticket
 
     def ahead_of(self, other: "Heap") -> bool:
@@ -245,10 +261,10 @@ class Heap:
         seats = self.ledger.ring.seats
         seat = self.ledger.ring.halves[8 * row + 6]
         while seat != 0:
-            queue: line.Line = seats.lines[seat]
+            queue: line.Line = seats.holders[2 * seat]
             if queue.owner is self:
                 break
-            seat = seats.after[seat]
+            seat = seats.fields[3 * seat + 2]
         return seat
 
     def _sit(self, row: int, number: int, order: int) -> int:
@@ -263,7 +279,7 @@ class Heap:
         if self._lift:
             self._lift_row(row, queue)
         seat = seats.take(row)
-        seats.after[seat] = ring.halves[8 * row + 6]
+        seats.fields[3 * seat + 2] = ring.halves[8 * row + 6]
         ring.halves[8 * row + 6] = seat
         queue.push(seat, ring.key(row, self._measure), order)
         return seat
@@ -296,9 +312,13 @@ class Heap:
         seats = self.ledger.ring.seats
         seat = ticket.seat
         self.waiting -= 1
-        seats.waiting[seat] -= 1
-        if seats.waiting[seat] == 0:
+        seats.fields[3 * seat + 1] -= 1
+        if seats.fields[3 * seat + 1] == 0:
             ticket.before = None
+            queue: line.Line = seats.holders[2 * seat]
+            if self._lift:
+                self._remember(seat, queue)
+            queue.remove(seat)
             self._rise(seat)
         else:
             self._unlink(seat, ticket)
@@ -306,12 +326,12 @@ class Heap:
     def _unlink(self, seat: int, ticket: Ticket) -> None:
         """Take a ticket out of a FIFO in which others stay."""
         seats = self.ledger.ring.seats
-        head: Ticket = seats.heads[seat]
+        head: Ticket = seats.holders[2 * seat + 1]
         after = ticket.after
         if ticket is head and after is not None:
             after.before = ticket.before
-            seats.heads[seat] = after
-            queue = seats.lines[seat]
+            seats.lead(seat, after)
+            queue = seats.holders[2 * seat]
             queue.move(seat, queue.key_of(seat), after.order)
         else:
             ticket.before.after = after
@@ -322,24 +342,26 @@ class Heap:
         ticket.before = None
         ticket.after = None
 
+    def _remember(self, seat: int, queue: "line.Line") -> None:
+        """Who leaves is who left last."""
+        words = self.ledger.ring.words
+        row = self.ledger.ring.seats.fields[3 * seat]
+        queue.left_row = row
+        queue.left_low = words[4 * row]
+        queue.left_high = words[4 * row + 1]
+        queue.left_key = queue.key_of(seat)
+
     def _rise(self, seat: int) -> None:
-        """The user leaves the queue."""
+        """The user leaves the queue: his line has let go of the seat."""
         seats = self.ledger.ring.seats
-        row = seats.row[seat]
-        queue = seats.lines[seat]
-        if self._lift:
-            queue.left_row = row
-            queue.left_low = self.ledger.ring.words[4 * row]
-            queue.left_high = self.ledger.ring.words[4 * row + 1]
-            queue.left_key = queue.key_of(seat)
-        queue.remove(seat)
+        row = seats.fields[3 * seat]
         other = self.ledger.ring.seat_of(row)
         if other == seat:
-            self.ledger.ring.halves[8 * row + 6] = seats.after[seat]
+            self.ledger.ring.halves[8 * row + 6] = seats.fields[3 * seat + 2]
         else:
-            while seats.after[other] != seat:
-                other = seats.after[other]
-            seats.after[other] = seats.after[seat]
+            while seats.fields[3 * other + 2] != seat:
+                other = seats.fields[3 * other + 2]
+            seats.fields[3 * other + 2] = seats.fields[3 * seat + 2]
         if self._measure == 1:
             seats.windowed -= 1
         seats.give_back(seat)
@@ -350,7 +372,7 @@ class Heap:
         self.ledger.ring.set_standing(row, number)
         seat = self.ledger.ring.seat_of(row)
         while seat != 0:
-            queue = seats.lines[seat]
+            queue = seats.holders[2 * seat]
             key = self.ledger.ring.key(row, queue.measure)
             if queue.rank == self.ledger.ring.ranks[number]:
                 queue.rekey(seat, key)
@@ -360,7 +382,7 @@ class Heap:
                 queue.remove(seat)
                 queue = owner._line(self.ledger.ring.ranks[number])
                 queue.push(seat, key, order)
-            seat = seats.after[seat]
+            seat = seats.fields[3 * seat + 2]
 
     # -- reports
 
@@ -397,7 +419,7 @@ class Heap:
         """How many users are before the user of a waiting ticket: O(users)."""
         if ticket.state != WAITING or ticket.heap is not self:
             raise RuntimeError("the request does not wait here")
-        queue: line.Line = self.ledger.ring.seats.lines[ticket.seat]
+        queue: line.Line = self.ledger.ring.seats.holders[2 * ticket.seat]
         found = queue.before(ticket.seat)
         for other in self._lines:
             if other.rank < queue.rank:
@@ -416,7 +438,7 @@ class Heap:
         found: list[Ticket] = []
         for queue in self._lines:
             for _, _, seat in queue.ordered():
-                ticket: Ticket | None = self.ledger.ring.seats.heads[seat]
+                ticket: Ticket | None = self.ledger.ring.seats.holders[2 * seat + 1]
                 while ticket is not None:
                     found.append(ticket)
                     ticket = ticket.after
@@ -427,7 +449,7 @@ class Heap:
         found: list[report.Standing] = []
         for queue in self._lines:
             for key, _, seat in queue.ordered()[: count - len(found)]:
-                row = self.ledger.ring.seats.row[seat]
+                row = self.ledger.ring.seats.fields[3 * seat]
                 found.append(
                     {
                         "user": self.ledger.name(row),
@@ -435,7 +457,7 @@ class Heap:
                         "share": self.ledger.share(row),
                         "usage": self.ledger.service(row, now),
                         "key": key,
-                        "waiting": self.ledger.ring.seats.waiting[seat],
+                        "waiting": self.ledger.ring.seats.fields[3 * seat + 1],
                         "in_flight": self.ledger.in_flight(row),
                     }
                 )

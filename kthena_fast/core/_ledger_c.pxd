@@ -3,6 +3,7 @@ cimport cython
 from kthena_fast.core._ledger_index_c cimport Index
 from kthena_fast.core._ledger_ring_c cimport Ring
 
+cdef object xxh3_128_digest
 cdef long long MOST_ROWS
 cdef long long MOST_UNITS
 cdef long long MOST_TOTAL
@@ -56,6 +57,7 @@ cdef class Ledger:
     cdef int unpin_row(self, long long row) except -1
     @cython.locals(total="long long", block="long long", number="long long", board=list)
     cdef int _rest(self, long long row) except -1
+    @cython.locals(row="long long", board=list)
     cdef int _cut(self, long long number) except -1
     cdef Py_ssize_t _new_model(self, str model) except -1
     @cython.locals(height="long long")

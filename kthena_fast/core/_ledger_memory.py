@@ -6,6 +6,9 @@ from typing import Any, Final, Literal, cast, overload
 # Bytes of one item of each format used; the C types in the .pxd files name the same widths.
 WIDTHS: Final = {"B": 1, "I": 4, "q": 8, "Q": 8, "d": 8}
 
+# From this many bytes on, what grows has pages of its own.
+PAGES: Final = 1 << 16
+
 Whole = Literal["B", "I", "q", "Q"]
 
 
@@ -28,7 +31,8 @@ def grown(old: "memoryview[int]", count: int, kind: Whole) -> "memoryview[int]":
 def grown(old: "memoryview[float]", count: int, kind: Literal["d"]) -> "memoryview[float]": ...
 def grown(old: "memoryview[Any]", count: int, kind: str) -> "memoryview[Any]":
     """A copy of ``old`` with room for ``count`` items."""
-    new = _cast(bytearray(count * WIDTHS[kind]), kind)
+    # Pages of its own, once it is large: they begin where cache lines begin, and go back to the kernel when it grows.
+    new: memoryview[Any] = reserve(count, kind) if count * WIDTHS[kind] >= PAGES else small(count, kind)  # type: ignore[call-overload]
     new[: len(old)] = old
     return new
 

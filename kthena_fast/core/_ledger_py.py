@@ -1,4 +1,4 @@
-# cython: wraparound=False, initializedcheck=False
+# cython: wraparound=False, initializedcheck=False, binding=False
 # No index here is negative, and an array that was never made has no item, so boundscheck, which stays, sees it.
 """The ledger: see `ledger` for what it promises. Here are its rows: who has one, who keeps it, who loses it.
 
@@ -180,7 +180,8 @@ class Ledger:
             self._last_number = number
         name: str = user
         try:
-            data = name.encode()
+            # In C this is one call, which it is not without the name of the encoding.
+            data = name.encode("utf-8")
         except UnicodeEncodeError:
             # A header may carry bytes that are no UTF-8, and every name is somebody.
             data = name.encode("utf-8", "surrogatepass")
@@ -235,14 +236,17 @@ class Ledger:
 
     def _cut(self, number: int) -> None:
         """Leave the heaviest on a board, and drop the names of the others that nobody holds."""
-        board = [(self.ring.totals[row], row) for row in self._boards[number]]
-        board.sort(reverse=True)
-        for _, row in board[self._tops :]:
+        rows = np.array(self._boards[number], np.intp)
+        totals = np.frombuffer(self.ring.totals, np.int64)[rows]
+        # Heaviest first; of two that are equal, the one with the higher number.
+        order = np.lexsort((rows, totals))[::-1]
+        board: list[int] = rows[order].tolist()
+        for row in board[self._tops :]:
             self._named[row] = 0
             if self.pins[row] == 1:
                 self._names[row] = None
-        self._boards[number] = [row for _, row in board[: self._tops]]
-        self._board_floors[number] = board[self._tops][0]
+        self._boards[number] = board[: self._tops]
+        self._board_floors[number] = totals[order[self._tops]]
 
     def _new_model(self, model: str) -> int:
         if self._model_free:
