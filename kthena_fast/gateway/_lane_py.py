@@ -528,6 +528,9 @@ class Lane:
 
     def _close(self) -> None:
         """Close the connection; what was written is flushed before, as long as the client takes it."""
+        if self._is_lost:
+            # A transport that is gone still tells of bytes that nobody will take: nothing would end the wait for them.
+            return
         transport = self._transport
         transport.close()
         if transport.get_write_buffer_size():

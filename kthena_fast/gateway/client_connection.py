@@ -162,10 +162,11 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._forget_head()
+        self._way.connection_lost()
+        # Behind what aiohttp does: it ends with a `force_close`, for which time would be given too.
+        super().connection_lost(exc)
         if self._ending is not None:
             self._way.deadlines.cancel(self._ending)
-        self._way.connection_lost()
-        super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()

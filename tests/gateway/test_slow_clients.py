@@ -172,3 +172,20 @@ async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(running.PATIENCE):
         while not condition():  # noqa: ASYNC110 - nothing in the gateway tells a test
             await asyncio.sleep(0)
+
+
+@ways
+async def test_a_connection_that_ended_leaves_no_deadline_behind(express: bool) -> None:
+    async with running.scene(options=way(express)) as scene:
+        way_in = scene.gateway._way
+        assert way_in is not None
+        for say in (HEAD + b"Content-Length: 30000\r\n\r\n", HEAD, b"nonsense\r\n\r\n", b""):
+            raw = await scene.connect()
+            raw.say(say)
+            await raw.leave()
+        raw = await scene.connect()
+        raw.say(running.chat())
+        assert (await raw.answer()).status == 200
+        await raw.leave()
+        await _until(lambda: way_in.open_connections == 0)
+        assert len(way_in.deadlines) == 0
