@@ -34,8 +34,7 @@ class Timers(Protocol):
 
     def add(self, seconds: float, callback: Callable[[], object]) -> Any: ...
 
-    @staticmethod
-    def cancel(deadline: Any) -> None: ...
+    def cancel(self, deadline: Any) -> None: ...
 
 
 class Turns:
@@ -97,7 +96,7 @@ class Turns:
 
     # The wait
 
-    async def wait(self, exchange: Exchange, match: Match, find: Callable[[], Match]) -> Turn:
+    def enter(self, exchange: Exchange, match: Match, now: float) -> Turn:
         """Return once it is this request's turn; the caller must `end` the turn.
 
         `match` is on the snapshot in service, and some target of it has pods; `find` matches again when routes change.
@@ -107,8 +106,7 @@ class Turns:
         queue = self.queues.get(match.destination)
         if queue is None:
             queue = self._make_queue(match)
-        now = self._loop.time()
-        turn = Turn(self, queue, exchange, find, now, self._image_tokens)
+        turn = Turn(self, queue, exchange, None, now, self._image_tokens)
         exchange.policy = self.policy
         wall = self.wall()
         self._enter(turn, queue, wall)
@@ -123,12 +121,11 @@ class Turns:
             turn.server = server
             return turn
         self._arrive(turn)
-        if turn.server is None:
-            await self._wait_for(turn)
         return turn
 
-    async def _wait_for(self, turn: Turn) -> None:
+    async def wait(self, turn: Turn, find: Callable[[], Match]) -> None:
         """Return once it may go."""
+        turn.find = find
         turn.future = self._loop.create_future()
         turn.queue.meter.entered()
         deadline = self._timers.add(self._timeout, lambda: self._on_timeout(turn))
