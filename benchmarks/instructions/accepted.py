@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,12 +72,11 @@ class Build:
 
 
 def this_build() -> Build:
-    # Of two builds by one compiler, the one that was trained and linked as a whole needs a fifth less.
-    configured = str(sysconfig.get_config_var("CONFIG_ARGS"))
-    flags = [flag for flag in ("enable-optimizations", "with-lto") if flag in configured]
+    # Of two builds by one compiler, the one that was trained needs a fifth less, and does not say that it was.
+    _, date = platform.python_build()
     return Build(
         platform.python_version(),
-        " ".join([platform.python_compiler(), *flags]),
+        f"{platform.python_compiler()} on {date}",
         platform.machine(),
         _choice.loaded_core(),
     )
