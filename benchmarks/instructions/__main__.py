@@ -70,7 +70,7 @@ def _judge(figures: dict[str, float], *, as_json: bool) -> int:
 
 
 def show(against: str, verdicts: list[accepted.Verdict]) -> None:
-    table = Table(title=against, title_justify="left")
+    table = Table()
     for column in ("operation", "instructions", "accepted", "change", "allowed", ""):
         table.add_column(column, justify="left" if column in {"operation", ""} else "right")
     for verdict in verdicts:
@@ -86,6 +86,7 @@ def show(against: str, verdicts: list[accepted.Verdict]) -> None:
             word,
         )
     console = Console()
+    console.print(against, soft_wrap=True)
     console.print(table)
     if any(verdict.is_slower for verdict in verdicts):
         console.print("Where the time is meant: python -m benchmarks.instructions --accept, and commit accepted.json.")

@@ -20,7 +20,8 @@ from kthena_fast.core import _choice
 PATH = Path(__file__).with_name("accepted.json")
 
 TOLERANCE = 0.05
-RATIO_TOLERANCE = 0.12
+RATIO_TOLERANCE = 0.10
+"""Debian's Python, trained, and one that was only compiled differ by 15 % in instructions and by 3 % in these ratios."""
 
 CALIBRATION = "calibration"
 """The operation that others are compared with; nothing of ours is in it, so it is held to nothing."""
