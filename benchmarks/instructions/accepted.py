@@ -21,7 +21,7 @@ PATH = Path(__file__).with_name("accepted.json")
 
 TOLERANCE = 0.05
 RATIO_TOLERANCE = 0.10
-"""Debian's Python, trained, and one that was only compiled differ by 15 % in instructions and by 3 % in these ratios."""
+"""Between Debian's Python and one built without training, instructions differ by 15 %, these ratios by 3 %."""
 
 CALIBRATION = "calibration"
 """The operation that others are compared with; nothing of ours is in it, so it is held to nothing."""
