@@ -17,7 +17,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.instructions import in_memory, operations
+from benchmarks.instructions import operations
+from tests.gateway import in_memory
 
 PLANTED: dict[str, int] = json.loads(os.environ.get("KTHENA_FAST_PLANTED", "{}"))
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from benchmarks.instructions import calibration, in_memory
+from benchmarks.instructions import calibration
 from kthena_fast.exchange.downstream import Downstream, Flow, Framing
 from kthena_fast.exchange.record import Exchange
 from kthena_fast.gateway import app, replies
@@ -22,7 +22,7 @@ from kthena_fast.gateway.journey import Journey, Read
 from kthena_fast.scheduling import PICKERS
 from kthena_fast.settings import Settings
 from kthena_fast.upstream.forward import Forwarder
-from tests.gateway import running
+from tests.gateway import in_memory, running
 
 MESSAGES = [
     {"role": "system", "content": "Be brief."},
@@ -263,7 +263,7 @@ class Made:
 
     def connect(self) -> in_memory.Transport:
         """A client's new connection."""
-        protocol = self.loop.factories[0]()
+        protocol = self._way.accept()
         transport = in_memory.Transport(protocol)
         protocol.connection_made(transport)
         return transport
@@ -277,7 +277,6 @@ async def gateway(log: Path, *, fair: bool) -> AsyncIterator[Made]:
     """One with the access log and the metrics on, and with fairness or without; its one pod is not there."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, in_memory.Loop)
-    loop.factories.clear()
     settings = Settings(
         access_log_output=str(log),
         enable_fairness_scheduling=fair,

@@ -13,7 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.instructions import counting, in_memory, operations
+from benchmarks.instructions import counting, operations
+from tests.gateway import in_memory
 
 SHOWN = 45
 """Functions in each table."""
