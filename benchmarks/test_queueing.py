@@ -4,6 +4,7 @@ As the journey calls it, with the defaults of the settings: output is reserved, 
 with `pytest benchmarks --benchmark-enable`.
 """
 
+import importlib
 import random
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -112,3 +113,26 @@ def test_an_unqueued_turn_of_a_stream_with_ten_events(benchmark: BenchmarkFixtur
             turn.end()
 
     benchmark(runner(rounds))
+
+
+def test_learn_from_an_answer(benchmark: BenchmarkFixture, twin: str) -> None:
+    ratios = importlib.import_module(f"kthena_fast.queueing._estimates_{twin}").Ratios()
+    exchange = answered()
+    exchange.output_tokens = 34
+
+    def run() -> None:
+        for _ in range(ROUNDS):
+            ratios.learn(exchange)
+
+    benchmark(run)
+
+
+def test_estimate_a_prompt(benchmark: BenchmarkFixture, twin: str) -> None:
+    ratios = importlib.import_module(f"kthena_fast.queueing._estimates_{twin}").Ratios()
+    exchange = answered()
+
+    def run() -> None:
+        for _ in range(ROUNDS):
+            ratios.input_tokens(exchange, 1_000)
+
+    benchmark(run)
