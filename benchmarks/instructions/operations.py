@@ -18,10 +18,8 @@ from benchmarks.instructions import calibration
 from kthena_fast.exchange.downstream import Downstream, Flow, Framing
 from kthena_fast.exchange.record import Exchange
 from kthena_fast.gateway import app, replies
-from kthena_fast.gateway.journey import Journey, Read
-from kthena_fast.scheduling import PICKERS
+from kthena_fast.gateway.journey import Journey
 from kthena_fast.settings import Settings
-from kthena_fast.upstream.forward import Forwarder
 from tests.gateway import in_memory, running
 
 MESSAGES = [
@@ -188,38 +186,51 @@ class Parses:
 
 
 class Steps:
-    """The steps of the journey without the way upstream: peek, match, identify, a turn where there are turns, pick,
-    settle."""
+    """The steps of the journey without the lane: peek, match, identify, a turn where there are turns, pick, an engine's
+    answer, settle."""
 
     times = 300
 
     def __init__(self, gateway: Made, burn: Callable[[], object]) -> None:
         self._burn = burn
+        self._loop = gateway.loop
         self._journey = gateway.journey
-        self._journey._forwarder = _Picking()
+        self._left = 0
+        self._done: asyncio.Future[None]
         self._exchanges: list[Exchange] = []
         head, _, self._body = REQUEST.partition(b"\r\n\r\n")
         lines = [line.partition(b": ") for line in head.split(b"\r\n")[1:]]
         self._fields = [(name.lower(), value) for name, _, value in lines]
+        gateway.loop.on_connect = self._on_engine
 
     async def prepare(self, times: int) -> None:
         self._exchanges = [self._exchange() for _ in range(times)]
+        self._left = times
+        self._done = self._loop.create_future()
 
     async def run(self, times: int) -> None:
-        downstream = _Nobody()
-        serve = self._journey.serve
-        for exchange in self._exchanges:
-            self._burn()
-            await serve(exchange, downstream, self._read)
+        self._go_on()
+        await self._done
         assert all(exchange.status == 200 for exchange in self._exchanges)
 
-    async def _read(self) -> bytes:
-        return self._body
+    def _go_on(self) -> None:
+        self._burn()
+        self._journey.serve_at_once(self._exchanges[-self._left], _Nobody(), self._on_settled)
+
+    def _on_settled(self, exchange: Exchange) -> None:
+        self._left -= 1
+        if self._left:
+            self._loop.call_soon(self._go_on)
+        else:
+            self._done.set_result(None)
+
+    def _on_engine(self, transport: in_memory.Transport) -> None:
+        transport.on_write = lambda _: self._loop.call_soon(transport.protocol.data_received, ANSWER)
 
     def _exchange(self) -> Exchange:
         path = "/v1/chat/completions"
         now = asyncio.get_running_loop().time()
-        return Exchange(
+        exchange = Exchange(
             "POST",
             path.encode(),
             path,
@@ -233,6 +244,8 @@ class Steps:
             now,
             time.time(),
         )
+        exchange.body = self._body
+        return exchange
 
 
 class Calibration:
@@ -291,31 +304,13 @@ async def gateway(log: Path, *, fair: bool) -> AsyncIterator[Made]:
 
 
 class _Answering(Journey):
-    """Reads the body and answers."""
+    """Answers at once."""
 
     def __init__(self) -> None: ...
 
-    async def serve(self, exchange: Exchange, downstream: Downstream, read: Read) -> None:
-        exchange.body = await read()
+    def serve_at_once(self, exchange: Exchange, downstream: Downstream, done: Callable[[Exchange], object]) -> None:
         replies.send(downstream, 200, b"text/plain", b"ok", exchange.request_id)
-
-
-class _Picking(Forwarder):
-    """Picks a pod and says that it has answered."""
-
-    __slots__ = ("_picks",)
-
-    def __init__(self) -> None:
-        self._picks = PICKERS[app.PICKER]()
-
-    async def forward(self, exchange: Exchange, server: Any, *_: Any) -> None:
-        pod = self._picks.pick(server, [])
-        assert pod is not None
-        exchange.pod = pod.name
-        exchange.sent = True
-        exchange.status = exchange.upstream_status = 200
-        exchange.input_tokens = 40
-        exchange.output_tokens = 12
+        done(exchange)
 
 
 class _Nobody:
