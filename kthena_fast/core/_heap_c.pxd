@@ -37,11 +37,13 @@ cdef class Heap:
     cdef long long _most_per_user
     cdef list _lines
     cdef list _peers
-    cdef long long waiting
+    cdef readonly long long waiting
 
     @cython.locals(ledger=Ledger, owed="long long", number="long long", row="long long", seats=Seats,
                    seat="unsigned int", head=Ticket)
     cpdef enter(self, Ticket ticket, object user, object units, object now, object standing=*)
+    @cython.locals(ledger=Ledger, owed="long long", number="long long", row="long long", ring=Ring, queue=Line)
+    cpdef admit(self, Ticket ticket, object user, object units, object now, object standing=*)
     @cython.locals(ledger=Ledger, queue=Line, ticket=Ticket, seats=Seats, seat="unsigned int")
     cpdef Ticket pop(self, object now)
     @cython.locals(queue=Line, ticket=Ticket)
@@ -62,8 +64,8 @@ cdef class Heap:
     cdef int detach(self, Ticket ticket) except -1
     @cython.locals(seats=Seats, head=Ticket, after=Ticket, queue=Line)
     cdef int _unlink(self, unsigned int seat, Ticket ticket) except -1
-    @cython.locals(words="unsigned long long[::1]", row="long long")
-    cdef int _remember(self, unsigned int seat, Line queue) except -1
+    @cython.locals(words="unsigned long long[::1]")
+    cdef int _remember(self, long long row, Line queue, double key) except -1
     @cython.locals(seats=Seats, row="long long", other="unsigned int")
     cdef int _rise(self, unsigned int seat) except -1
     @cython.locals(seats=Seats, seat="unsigned int", queue=Line, key=double, owner=Heap, order="unsigned long long")
