@@ -1,45 +1,55 @@
-"""`Turns`: every queue of the process, and who is called when. See the rules of the room."""
+"""The source of both twins of `turns`; see there for the contract."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+import functools
+from collections.abc import Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from kthena_fast import errors
-from kthena_fast.core import heap as heaps
-from kthena_fast.core.heap import Heap
-from kthena_fast.core.ledger import Ledger, LedgerFull
-from kthena_fast.queueing import estimates, gates, shares
-from kthena_fast.queueing.queue import Queue
+from kthena_fast.queueing import gates as limits
+from kthena_fast.queueing import shares
 from kthena_fast.queueing.sweeping import Sweeper
 from kthena_fast.queueing.tariff import DENOMINATOR
-from kthena_fast.queueing.turn import Turn
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
+    from kthena_fast.core import _heap_py as heaps
+    from kthena_fast.core import _ledger_py as ledgers
     from kthena_fast.exchange.record import Exchange
-    from kthena_fast.queueing.gates import Gate
+    from kthena_fast.queueing import _estimates_py as estimates
+    from kthena_fast.queueing import _gates_py as gates
+    from kthena_fast.queueing import _queue_py as queues
+    from kthena_fast.queueing import _turn_py as turn_room
     from kthena_fast.queueing.report import Report
     from kthena_fast.queueing.shares import Shares
     from kthena_fast.queueing.tariff import Tariff
+    from kthena_fast.queueing.turns import Timers
     from kthena_fast.routing.snapshot import Destination, Match, Pod, Server, Snapshot
+else:
+    # A twin works with twins of its own kind, whatever the chooser chose.
+    heaps = import_module(__name__.replace("queueing._turns", "core._heap"))
+    ledgers = import_module(__name__.replace("queueing._turns", "core._ledger"))
+    estimates = import_module(__name__.replace("_turns", "_estimates"))
+    gates = import_module(__name__.replace("_turns", "_gates"))
+    queues = import_module(__name__.replace("_turns", "_queue"))
+    turn_room = import_module(__name__.replace("_turns", "_turn"))
 
-EXACT_POSITIONS = 256
+EXACT_POSITIONS: Final = 256
 """Users up to which a newcomer's place is counted; among more it would cost more than the request."""
-
-
-class Timers(Protocol):
-    """Coarse timers (`upstream.deadlines.Deadlines` has this shape, but is a neighbour)."""
-
-    def add(self, seconds: float, callback: Callable[[], object]) -> Any: ...
-
-    @staticmethod
-    def cancel(deadline: Any) -> None: ...
 
 
 class Turns:
     """Gives requests their turn; one for the process, used on its loop only."""
+
+    __slots__ = (
+        "_by_match", "_draw", "_limit", "_loop", "_max_qps", "_max_queue", "_max_queue_per_user", "_model_gates",
+        "_ratios", "_report", "_snapshot", "_sweeper", "_timeout", "_timers", "ledger", "policy", "queues",
+        "server_gates", "shares", "terms", "window",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -48,11 +58,11 @@ class Turns:
         wall: Callable[[], float],
         draw: Callable[[], float],
         timers: Timers,
-        ledger: Ledger,
+        ledger: ledgers.Ledger,
         window: float,
         policy: str,
         tariff: Tariff,
-        limit: gates.Limit,
+        limit: limits.Limit,
         max_qps: int | None,
         queue_timeout: float,
         max_queue: int,
@@ -63,16 +73,16 @@ class Turns:
     ) -> None:
         """`wall` is Unix time in seconds, `draw` gives numbers in [0, 1). `max_qps` set: one turn of a model
         per interval instead of permits. `answers` set: output is reserved by a user's recent mean answer."""
-        self.wall = wall
+        self.terms = turn_room.Terms(self, wall, tariff, image_tokens, answers)
         self.ledger = ledger
         self.window = window
         """Seconds."""
         self.policy = policy
-        self.tariff = tariff
-        self.answers = answers
         self.shares = shares.EQUAL
-        self.queues: dict[Destination, Queue] = {}
+        self.queues: dict[Destination, queues.Queue] = {}
         self.server_gates: dict[str, gates.ServerGate] = {}
+        self._by_match: dict[Match, queues.Queue] = {}
+        """`queues`, found without a look at the names of the targets."""
         self._model_gates: dict[str, gates.ModelGate] = {}
         self._ratios: dict[str, estimates.Ratios] = {}
         self._loop = loop
@@ -83,10 +93,17 @@ class Turns:
         self._timeout = queue_timeout
         self._max_queue = max_queue
         self._max_queue_per_user = max_queue_per_user
-        self._image_tokens = image_tokens
         self._report = report
         self._snapshot: Snapshot | None = None
         self._sweeper = Sweeper(loop, wall, ledger, self._on_turned)
+
+    @property
+    def tariff(self) -> Tariff:
+        return self.terms.tariff
+
+    def wall(self) -> float:
+        """Unix time in seconds."""
+        return self.terms.wall()
 
     def start(self) -> None:
         """Begin to forget what leaves the window."""
@@ -97,38 +114,35 @@ class Turns:
 
     # The wait
 
-    async def wait(self, exchange: Exchange, match: Match, find: Callable[[], Match]) -> Turn:
-        """Return once it is this request's turn; the caller must `end` the turn.
-
-        `match` is on the snapshot in service, and some target of it has pods; `find` matches again when routes change.
-        Raises what `find` raises, and GatewayError for a full queue and a wait that took too long. Cancelled, the
-        request leaves the queue at once.
-        """
-        queue = self.queues.get(match.destination)
+    def enter(self, exchange: Exchange, match: Match, now: float) -> turn_room.Turn:
+        """Let a request wait, or go at once."""
+        queue = self._by_match.get(match)
         if queue is None:
-            queue = self._make_queue(match)
-        now = self._loop.time()
-        turn = Turn(self, queue, exchange, find, now, self._image_tokens)
-        exchange.policy = self.policy
-        wall = self.wall()
-        self._enter(turn, queue, wall)
+            queue = self._queue_at(match)
         gate = queue.own_gate
-        if gate is not None and (server := gate.server()) is not None and gate.has_room(now) and len(queue.heap) == 1:
-            # What nearly every request meets: it waits alone, for permits that are this queue's only.
-            queue.heap.pop(wall)
+        # What nearly every request meets: it would wait alone, for permits that are this queue's only.
+        if gate is not None and (queue.heap.waiting > 0 or not gate.has_room(now)):
+            gate = None
+        if gate is None and (self._snapshot is None or not self._snapshot.is_usable(match)):
+            # Nobody begins to wait for a server that has no pod.
+            raise errors.no_ready_pod(match.model)
+        turn = turn_room.Turn.__new__(turn_room.Turn)
+        turn.begin(self.terms, queue, exchange, now)
+        exchange.policy = self.policy
+        self._enter(turn, self.terms.wall(), gate is not None)
+        if gate is not None:
             gate.take(now)
+            turn.gate = gate
+            turn.server = gate.server()
             queue.called_at = now
             queue.meter.called(0.0)
-            turn.gate = gate
-            turn.server = server
-            return turn
-        self._arrive(turn)
-        if turn.server is None:
-            await self._wait_for(turn)
+        else:
+            self._arrive(turn)
         return turn
 
-    async def _wait_for(self, turn: Turn) -> None:
+    async def wait(self, turn: turn_room.Turn, find: Callable[[], Match]) -> None:
         """Return once it may go."""
+        turn.find = find
         turn.future = self._loop.create_future()
         turn.queue.meter.entered()
         deadline = self._timers.add(self._timeout, lambda: self._on_timeout(turn))
@@ -145,39 +159,49 @@ class Turns:
             self._timers.cancel(deadline)
             turn.queue.meter.left()
 
-    def _enter(self, turn: Turn, queue: Queue, now: float) -> None:
-        """Put a request into a queue; `now` is Unix time."""
+    def _enter(self, turn: turn_room.Turn, now: float, at_once: bool) -> None:
+        """Put a request into its queue, or have it called; `now` is Unix time."""
         exchange = turn.exchange
-        share, standing = 1.0, 0
+        queue = turn.queue
+        share, standing = 1.0, heaps.DEFAULT
         if self.shares is not shares.EQUAL:
             share, rank = self.shares.of(exchange.user)
             standing = self.ledger.standing(share, rank)
         try:
-            queue.heap.enter(turn, exchange.user, turn.owed(), now, standing)
-        except heaps.QueueFull as full:
-            per_user = full.reason == "user_queue_full"
-            queue.meter.rejected(full.reason)
-            limit = self._max_queue_per_user if per_user else self._max_queue
-            raise errors.queue_full(per_user=per_user, limit=limit, retry_after=queue.retry_after()) from None
-        except LedgerFull:
-            queue.meter.rejected("queue_full")
-            raise errors.queue_full(per_user=False, limit=len(self.ledger), retry_after=queue.retry_after()) from None
+            if at_once:
+                queue.heap.admit(turn, exchange.user, turn.owed(), now, standing)
+            else:
+                queue.heap.enter(turn, exchange.user, turn.owed(), now, standing)
+        except (heaps.QueueFull, ledgers.LedgerFull) as full:
+            raise self._refusal(queue, full) from None
         exchange.share_at_admission = share
-        exchange.usage_at_admission = self.ledger.service(turn.row, now) / DENOMINATOR
+        # Without what this request has just been charged.
+        exchange.usage_at_admission = (self.ledger.service(turn.row, now) - turn.charged) / DENOMINATOR
 
-    def _arrive(self, turn: Turn) -> None:
+    def _refusal(self, queue: queues.Queue, full: Exception) -> errors.GatewayError:
+        reason = full.reason if isinstance(full, heaps.QueueFull) else "queue_full"
+        per_user = reason == "user_queue_full"
+        limit = self._max_queue_per_user if per_user else self._max_queue
+        if isinstance(full, ledgers.LedgerFull):
+            limit = len(self.ledger)
+        queue.meter.rejected(reason)
+        return errors.queue_full(per_user=per_user, limit=limit, retry_after=queue.retry_after())
+
+    def _arrive(self, turn: turn_room.Turn) -> None:
         """Call somebody if there is room: usually the newcomer, for nobody waits where there is."""
         queue = turn.queue
         now = turn.since
-        while turn.server is None and (gate := self._open_gate(queue, now)) is not None and self._call(gate, now):
-            pass
+        while turn.server is None:
+            gate = self._open_gate(queue, now)
+            if gate is None or not self._call(gate, now):
+                break
         if turn.server is None:
-            waiting = len(queue.heap)
+            waiting = queue.heap.waiting
             turn.exchange.queue_position = queue.heap.position(turn) + 1 if waiting <= EXACT_POSITIONS else waiting
-            for _, gate in queue.gates:
-                self._wake_when_ready(gate)
+            for _, shared in queue.gates:
+                self._wake_when_ready(shared)
 
-    def _open_gate(self, queue: Queue, now: float) -> Gate | None:
+    def _open_gate(self, queue: queues.Queue, now: float) -> gates.Gate | None:
         """One that has room now, drawn by weight."""
         if len(queue.gates) == 1:
             gate = queue.gates[0][1]
@@ -185,7 +209,7 @@ class Turns:
         open_gates = [entry for entry in queue.gates if entry[1].has_room(now)]
         if len(open_gates) < 2:
             return open_gates[0][1] if open_gates else None
-        point = self._draw() * sum(weight for weight, _ in open_gates)
+        point = self._draw() * sum([weight for weight, _ in open_gates])
         for weight, gate in open_gates:
             point -= weight
             if point < 0:
@@ -194,50 +218,54 @@ class Turns:
 
     # The call
 
-    def _call(self, gate: Gate, now: float) -> bool:
+    def _call(self, gate: gates.Gate, now: float) -> bool:
         """Give one permit of a gate that has room to the best who can use it; False: nobody can."""
         server = gate.server()
-        heap = gate.queues[0].heap if len(gate.queues) == 1 and server is not None else self._best(gate)
-        turn = heap.pop(self.wall()) if heap is not None else None
-        if turn is None:
+        queue = gate.queues[0]
+        heap = queue.heap if len(gate.queues) == 1 and server is not None else self._best(gate)
+        ticket = heap.pop(self.terms.wall()) if heap is not None else None
+        if ticket is None:
             return False
-        assert isinstance(turn, Turn)
+        assert isinstance(ticket, turn_room.Turn)
+        turn: turn_room.Turn = ticket
         queue = turn.queue
         waited = now - turn.since
         gate.take(now)
-        queue.on_call(turn.since, now, waited=turn.future is not None)
+        if turn.future is not None:
+            queue.on_call(turn.since, now)
+        queue.called_at = now
         turn.exchange.queue_time = waited
         queue.meter.called(waited)
         turn.admit(gate, server if server is not None else self._drawn_server(queue))
         return True
 
-    def _best(self, gate: Gate) -> Heap | None:
+    def _best(self, gate: gates.Gate) -> heaps.Heap | None:
         is_bound = gate.server() is not None
         return heaps.best([queue.heap for queue in gate.queues if is_bound or self._has_pods(queue)])
 
-    def _has_pods(self, queue: Queue) -> bool:
+    def _has_pods(self, queue: queues.Queue) -> bool:
         return self._snapshot is not None and self._snapshot.is_usable(queue.match)
 
-    def _drawn_server(self, queue: Queue) -> Server:
+    def _drawn_server(self, queue: queues.Queue) -> Server:
         """Where a turn that is not bound to a server goes."""
         assert self._snapshot is not None
         server = self._snapshot.draw(queue.match, self._draw)
         assert server is not None
         return server
 
-    def call_waiting(self, gate: Gate) -> None:
+    def call_waiting(self, gate: gates.Gate) -> None:
         """Give out every permit that a gate has and somebody waits for."""
         now = self._loop.time()
         while gate.has_room(now) and self._call(gate, now):
             pass
         self._wake_when_ready(gate)
 
-    def _wake_when_ready(self, gate: Gate) -> None:
+    def _wake_when_ready(self, gate: gates.Gate) -> None:
         """See that somebody is called when the next interval of a model begins."""
         if isinstance(gate, gates.ModelGate) and not gate.is_awaited and self._best(gate) is not None:
             gate.is_awaited = True
             # A millisecond late rather than early: uvloop's clock has whole milliseconds.
-            self._loop.call_at(gate.ready_at + 0.001, lambda: self._on_ready(gate))
+            self._loop.call_at(gate.ready_at + 0.001, functools.partial(self._on_ready, gate))
 
     def _on_ready(self, gate: gates.ModelGate) -> None:
         now = self._loop.time()
@@ -246,17 +274,14 @@ class Turns:
         gate.is_awaited = False
         self._wake_when_ready(gate)
 
-    def on_end(self, turn: Turn, gate: Gate) -> None:
-        """A turn has ended and given its permit back."""
-        turn.queue.meter.ended()
-        if turn.queue.own_gate is gate and not len(turn.queue.heap):
-            return
+    def on_free(self, gate: gates.Gate) -> None:
+        """A turn has given its permit back, and somebody may wait for it."""
         for queue in gate.queues:
-            if len(queue.heap):
+            if queue.heap.waiting > 0:
                 self.call_waiting(gate)
                 return
 
-    def _on_timeout(self, turn: Turn) -> None:
+    def _on_timeout(self, turn: turn_room.Turn) -> None:
         if turn.is_waiting:
             turn.queue.meter.timed_out()
             turn.refuse(errors.queue_timeout(self._timeout))
@@ -266,9 +291,9 @@ class Turns:
     def obey(self, new_shares: Shares, tariff: Tariff) -> None:
         """Compare users by other shares from now on, those who wait too, and charge by other weights."""
         self.shares = new_shares
-        self.tariff = tariff
+        self.terms.obey(tariff)
         for queue in self.queues.values():
-            waiting = {turn.exchange.user: turn for turn in queue.heap.tickets() if isinstance(turn, Turn)}
+            waiting = {turn.exchange.user: turn for turn in _turns_at(queue)}
             for user, turn in waiting.items():
                 share, rank = new_shares.of(user)
                 turn.stand(self.ledger.standing(share, rank))
@@ -277,6 +302,7 @@ class Turns:
         """Take the routes and servers that are in service now."""
         before = self._snapshot
         self._snapshot = snapshot
+        self._by_match.clear()
         for name, gate in self.server_gates.items():
             gate.serve(snapshot.servers.get(name))
         if before is None or before.table is not snapshot.table:
@@ -287,29 +313,28 @@ class Turns:
             for queue in gone:
                 self._match_anew(queue)
         for queue in list(self.queues.values()):
-            if len(queue.heap) and not snapshot.is_usable(queue.match):
+            if queue.heap.waiting and not snapshot.is_usable(queue.match):
                 self._match_anew(queue)
         self.server_gates = {name: gate for name, gate in self.server_gates.items() if gate.queues or gate.out}
-        if isinstance(self._limit, gates.Adaptive):
+        if isinstance(self._limit, limits.Adaptive):
             self._limit.retain(frozenset(snapshot.pods))
         self.call_all()
 
-    def _match_anew(self, queue: Queue) -> None:
+    def _match_anew(self, queue: queues.Queue) -> None:
         """Have whoever waits here wait where his request belongs now, each user's oldest first.
 
         Where the queue is gone, who belongs nowhere is told so; where its pods are gone, he waits for them.
         """
         stays = self.queues.get(queue.match.destination) is queue
         # In their order, the least served first: vtc would lift who comes after one that was served more.
-        for turn in queue.heap.tickets():
-            assert isinstance(turn, Turn)
+        for turn in _turns_at(queue):
             try:
                 match = turn.find()
                 if stays and match.destination == queue.match.destination:
                     continue
                 turn.leave()
-                turn.queue = self._queue(match)
-                self._enter(turn, turn.queue, self.wall())
+                turn.queue = self._queue_at(match)
+                self._enter(turn, self.terms.wall(), False)
             except errors.GatewayError as error:
                 if not (stays and turn.is_waiting):
                     turn.refuse(error)
@@ -319,7 +344,7 @@ class Turns:
         if self._snapshot is None or self._snapshot.pods.get(pod.key) is not pod:
             # It left while it was asked.
             return
-        if isinstance(self._limit, gates.Adaptive) and waiting is not None:
+        if isinstance(self._limit, limits.Adaptive) and waiting is not None:
             self._limit.on_scrape(pod, waiting, self._loop.time())
         gate = self.server_gates.get(pod.server)
         if gate is not None:
@@ -328,7 +353,7 @@ class Turns:
 
     def call_all(self) -> None:
         """Give out whatever has become free without a turn having ended: pods that came, limits that grew."""
-        every: list[Gate] = [*self.server_gates.values(), *self._model_gates.values()]
+        every: list[gates.Gate] = [*self.server_gates.values(), *self._model_gates.values()]
         for gate in every:
             self.call_waiting(gate)
 
@@ -338,32 +363,33 @@ class Turns:
 
     # Queues and gates
 
-    def _queue(self, match: Match) -> Queue:
+    def _queue_at(self, match: Match) -> queues.Queue:
         queue = self.queues.get(match.destination)
         if queue is None:
             queue = self._make_queue(match)
+        self._by_match[match] = queue
         return queue
 
-    def _make_queue(self, match: Match) -> Queue:
+    def _make_queue(self, match: Match) -> queues.Queue:
         model = match.model
-        heap = Heap(self.ledger, model, self.policy, most=self._max_queue, most_per_user=self._max_queue_per_user)
+        heap = heaps.Heap(self.ledger, model, self.policy, most=self._max_queue, most_per_user=self._max_queue_per_user)
         ratios = self._ratios.setdefault(model, estimates.Ratios())
-        queue = Queue(match, heap, ratios, self._report.meter(model))
+        queue = queues.Queue(match, heap, ratios, self._report.meter(model))
         for weight, gate in self._gates_of(match):
             queue.gates.append((weight, gate))
             gate.queues.append(queue)
-        _introduce(gate for _, gate in queue.gates)
+        _introduce([gate for _, gate in queue.gates])
         self.queues[match.destination] = queue
         return queue
 
-    def _close(self, queue: Queue) -> None:
+    def _close(self, queue: queues.Queue) -> None:
         """Its routes are gone: it gets no more permits."""
         for _, gate in queue.gates:
             gate.queues.remove(queue)
         queue.own_gate = None
-        _introduce(gate for _, gate in queue.gates)
+        _introduce([gate for _, gate in queue.gates])
 
-    def _gates_of(self, match: Match) -> Iterator[tuple[int, Gate]]:
+    def _gates_of(self, match: Match) -> Iterator[tuple[int, gates.Gate]]:
         if self._max_qps is not None:
             gate = self._model_gates.get(match.model)
             if gate is None:
@@ -390,9 +416,15 @@ class Turns:
                 del known[model]
 
 
-def _introduce(changed: Iterable[Gate]) -> None:
+def _turns_at(queue: queues.Queue) -> list[turn_room.Turn]:
+    """Who waits there, the least served first, each user's oldest first."""
+    return [turn for turn in queue.heap.tickets() if isinstance(turn, turn_room.Turn)]
+
+
+def _introduce(changed: list[gates.Gate]) -> None:
     """Tell each queue at these gates with which others it shares permits."""
     for gate in changed:
         for queue in gate.queues:
-            queue.own_gate = queue.gates[0][1] if len(queue.gates) == 1 and len(gate.queues) == 1 else None
-            queue.heap.share_permits_with(neighbour.heap for _, shared in queue.gates for neighbour in shared.queues)
+            only = queue.gates[0][1] if len(queue.gates) == 1 and len(gate.queues) == 1 else None
+            queue.own_gate = only if isinstance(only, gates.ServerGate) else None
+            queue.heap.share_permits_with([neighbour.heap for _, shared in queue.gates for neighbour in shared.queues])
