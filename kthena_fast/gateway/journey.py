@@ -128,17 +128,23 @@ class Journey:
         self, exchange: Exchange, match: Match, downstream: Downstream, turns: Turns, meter: Meter
     ) -> None:
         """Wait until the user is next, be served, and give the permit back whatever happens."""
-        self._require_usable(exchange, match)
+        # Also where it is refused.
+        exchange.answer_lines = NO_QUEUE_TIME
+        turn = turns.enter(exchange, match, exchange.parsed)
         try:
-            turn = await turns.wait(exchange, match, lambda: self._match_usable(exchange))
-        finally:
-            # Also where it waited in vain.
-            exchange.answer_lines = QUEUE_TIME % exchange.queue_time if exchange.queue_time else NO_QUEUE_TIME
-        try:
+            if turn.server is None:
+                await self._wait(exchange, turns, turn)
             assert turn.server is not None
             await self._forward(exchange, downstream, turn.server, meter, turn)
         finally:
             turn.end()
+
+    async def _wait(self, exchange: Exchange, turns: Turns, turn: Turn) -> None:
+        try:
+            await turns.wait(turn, lambda: self._match_usable(exchange))
+        finally:
+            # Also where it waited in vain.
+            exchange.answer_lines = QUEUE_TIME % exchange.queue_time
 
     async def _forward(
         self, exchange: Exchange, downstream: Downstream, server: Server, meter: Meter, tally: Turn | None
@@ -182,13 +188,9 @@ class Journey:
 
     def _match_usable(self, exchange: Exchange) -> Match:
         match = self._match(exchange)
-        self._require_usable(exchange, match)
-        return match
-
-    def _require_usable(self, exchange: Exchange, match: Match) -> None:
-        """Nobody begins to wait for a server that has no pod."""
         if not self._state.snapshot.is_usable(match):
             raise errors.no_ready_pod(exchange.model)
+        return match
 
     def _draw_server(self, exchange: Exchange, match: Match) -> Server:
         server = self._state.snapshot.draw(match, self._draw)
