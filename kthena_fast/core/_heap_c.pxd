@@ -22,8 +22,9 @@ cdef class Ticket:
     cdef Ticket before
     cdef Ticket after
 
-    @cython.locals(owed="long long", ledger=Ledger)
-    cdef int _settle(self, object units, object now) except -1
+    cdef int _require_called(self) except -1
+    @cython.locals(ledger=Ledger)
+    cdef int settle_at(self, long long owed, object now) except -1
     cdef int _leave(self) except -1
 
 
@@ -42,8 +43,10 @@ cdef class Heap:
     @cython.locals(ledger=Ledger, owed="long long", number="long long", row="long long", seats=Seats,
                    seat="unsigned int", head=Ticket)
     cpdef enter(self, Ticket ticket, object user, object units, object now, object standing=*)
-    @cython.locals(ledger=Ledger, owed="long long", number="long long", row="long long", ring=Ring, queue=Line)
+    @cython.locals(ledger=Ledger, owed="long long", number="long long")
     cpdef admit(self, Ticket ticket, object user, object units, object now, object standing=*)
+    @cython.locals(ledger=Ledger, row="long long", ring=Ring, queue=Line)
+    cdef int admit_as(self, Ticket ticket, object user, long long owed, long long number) except -1
     @cython.locals(ledger=Ledger, queue=Line, ticket=Ticket, seats=Seats, seat="unsigned int")
     cpdef Ticket pop(self, object now)
     @cython.locals(queue=Line, ticket=Ticket)

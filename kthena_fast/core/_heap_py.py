@@ -69,8 +69,7 @@ class Ticket:
 
     def charge(self, units: Any, now: Any) -> None:
         """Charge this request ``units`` more."""
-        if self.state != CALLED:
-            raise RuntimeError("only a request that was called and has not left is charged")
+        self._require_called()
         owed = self.heap.ledger.units(units)
         self.heap.ledger.at(now)
         self.heap.ledger.ring.add(self.row, owed)
@@ -78,7 +77,8 @@ class Ticket:
 
     def settle(self, units: Any, now: Any) -> None:
         """Make ``units`` what this request has been charged in all."""
-        self._settle(units, now)
+        self._require_called()
+        self.settle_at(self.heap.ledger.units(units), now)
 
     def leave(self) -> None:
         """Leave the queue, or end after having been called; a second time does nothing."""
@@ -86,7 +86,8 @@ class Ticket:
 
     def finish(self, units: Any, now: Any) -> None:
         """`settle`, then `leave`: how a request that was called ends."""
-        self._settle(units, now)
+        self._require_called()
+        self.settle_at(self.heap.ledger.units(units), now)
         self._leave()
 
     def stand(self, standing: Any) -> None:
@@ -95,11 +96,14 @@ class Ticket:
             raise RuntimeError("the request is not here")
         self.heap.stand(self.row, self.heap.ledger.checked_standing(standing))
 
-    def _settle(self, units: Any, now: Any) -> None:
+    def _require_called(self) -> None:
         if self.state != CALLED:
             raise RuntimeError("only a request that was called and has not left is charged")
+
+    def settle_at(self, owed: int, now: Any) -> None:
+        """`settle` by who is sure of his integers: from 0 to `MOST_UNITS` of the ledger."""
+        self._require_called()
         ledger = self.heap.ledger
-        owed = ledger.units(units)
         ledger.at(now)
         if owed > self.charged:
             ledger.ring.add(self.row, owed - self.charged)
@@ -200,6 +204,11 @@ class Heap:
             raise RuntimeError("the request has not left")
         if self.waiting > 0:
             raise RuntimeError("others wait")
+        self.admit_as(ticket, user, owed, number)
+
+    def admit_as(self, ticket: Ticket, user: Any, owed: int, number: int) -> None:
+        """`admit` by who is sure of all but the user, and has told the ledger the time."""
+        ledger = self.ledger
         row = ledger.pin_row(self._model, user)
         ring = ledger.ring
         if ring.halves[8 * row + 7] & 0xFFFF != number:

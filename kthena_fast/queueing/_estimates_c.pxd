@@ -38,7 +38,8 @@ cdef double _step(double mean, double newest, double least, double most) except?
 
 @cython.final
 cdef class Answers:
-    cdef tuple key
+    cdef object model
+    cdef object user
     cdef double mean
     cdef Answers newer
     cdef Answers older
@@ -47,10 +48,13 @@ cdef class Answers:
 @cython.final
 cdef class RecentAnswers:
     cdef long long _most
+    cdef long long _count
     cdef dict _known
     cdef Answers _ring
 
-    @cython.locals(known=Answers)
+    @cython.locals(users=dict, known=Answers)
     cpdef double mean(self, object model, object user) except? -1
-    @cython.locals(ring=Answers, known=Answers, oldest=Answers)
+    @cython.locals(ring=Answers, users=dict, known=Answers)
     cpdef learn(self, object model, object user, double tokens)
+    @cython.locals(users=dict)
+    cdef int _forget(self, Answers oldest) except -1

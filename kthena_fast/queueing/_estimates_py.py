@@ -96,9 +96,10 @@ def _step(mean: float, newest: float, least: float, most: float) -> float:
 class Answers:
     """The recent answers of one user of one model, in the chain from the newest to the oldest."""
 
-    __slots__ = ("key", "mean", "newer", "older")
+    __slots__ = ("mean", "model", "newer", "older", "user")
 
-    key: tuple[str, str]
+    model: str
+    user: str
     mean: float
     newer: Answers
     older: Answers
@@ -107,28 +108,38 @@ class Answers:
 class RecentAnswers:
     """The recent mean answer of each user of each model, in output tokens; the longest silent are forgotten first."""
 
-    __slots__ = ("_known", "_most", "_ring")
+    __slots__ = ("_count", "_known", "_most", "_ring")
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._known: dict[tuple[str, str], Answers] = {}
+        self._count = 0
+        self._known: dict[str, dict[str, Answers]] = {}
+        """By model and user: a tuple of both, made to look him up, would cost more than the look-ups."""
         # Of nobody: newer than it is the oldest, older than it is the newest. An OrderedDict costs four times as much.
         self._ring = Answers.__new__(Answers)
         self._ring.newer = self._ring.older = self._ring
 
     def mean(self, model: str, user: str) -> float:
         """0.0 for a user who has had no answer yet."""
-        known = self._known.get((model, user))
+        users = self._known.get(model)
+        if users is None:
+            return 0.0
+        known = users.get(user)
         return 0.0 if known is None else known.mean
 
     def learn(self, model: str, user: str, tokens: int) -> None:
         ring = self._ring
-        known = self._known.get((model, user))
+        users = self._known.get(model)
+        if users is None:
+            users = self._known[model] = {}
+        known = users.get(user)
         if known is None:
             known = Answers.__new__(Answers)
-            known.key = (model, user)
+            known.model = model
+            known.user = user
             known.mean = tokens
-            self._known[known.key] = known
+            users[user] = known
+            self._count += 1
         else:
             known.mean = known.mean + WEIGHT_OF_NEWEST_ANSWER * (tokens - known.mean)
             known.newer.older = known.older
@@ -137,8 +148,14 @@ class RecentAnswers:
         known.older = ring.older
         known.older.newer = known
         ring.older = known
-        if len(self._known) > self._most:
-            oldest = ring.newer
-            ring.newer = oldest.newer
-            oldest.newer.older = ring
-            del self._known[oldest.key]
+        if self._count > self._most:
+            self._forget(ring.newer)
+
+    def _forget(self, oldest: Answers) -> None:
+        oldest.newer.older = oldest.older
+        oldest.older.newer = oldest.newer
+        users = self._known[oldest.model]
+        del users[oldest.user]
+        if not users:
+            del self._known[oldest.model]
+        self._count -= 1

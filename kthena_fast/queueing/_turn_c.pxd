@@ -23,7 +23,7 @@ cdef class Terms:
     cdef long long _request_weight
 
     cpdef obey(self, object tariff)
-    @cython.locals(cost=double)
+    @cython.locals(cost=double, whole="long long")
     cdef Py_ssize_t cost(self, long long tokens_in, double tokens_out) except -1
 
 

@@ -85,7 +85,8 @@ class Terms:
         )
         if cost >= float(MOST_UNITS):
             return MOST_UNITS
-        return self._request_weight + self._input_weight * tokens_in + self._output_weight * int(tokens_out + 0.5)
+        whole = int(tokens_out + 0.5)
+        return self._request_weight + self._input_weight * tokens_in + self._output_weight * whole
 
 
 class Turn(heaps.Ticket):
@@ -171,7 +172,7 @@ class Turn(heaps.Ticket):
         self.gate = None
         queue = self.queue
         try:
-            self._settle(self._true_cost(), self._terms.wall())
+            self.settle_at(self._true_cost(), self._terms.wall())
         finally:
             gate.give_back()
             # Also where its account could not be settled.
@@ -201,7 +202,7 @@ class Turn(heaps.Ticket):
     def _charge(self) -> None:
         owed = self.owed()
         if owed != self.charged:
-            self._settle(owed, self._terms.wall())
+            self.settle_at(owed, self._terms.wall())
 
     def _true_cost(self) -> int:
         """What it cost, as far as is known, in units; nothing is reserved any longer.

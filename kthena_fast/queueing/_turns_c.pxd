@@ -8,6 +8,7 @@ from kthena_fast.queueing cimport _queue_c as queues
 from kthena_fast.queueing cimport _turn_c as turn_room
 from kthena_fast.queueing._queue_c cimport Queue
 
+cdef double UNITS
 cdef long long EXACT_POSITIONS
 
 
@@ -20,6 +21,7 @@ cdef class Turns:
     cdef readonly object shares
     cdef readonly dict queues
     cdef readonly dict server_gates
+    cdef bint _all_equal
     cdef dict _by_match
     cdef dict _model_gates
     cdef readonly dict _ratios

@@ -38,6 +38,8 @@ else:
     queues = import_module(__name__.replace("_turns", "_queue"))
     turn_room = import_module(__name__.replace("_turns", "_turn"))
 
+UNITS: Final = float(DENOMINATOR)
+
 EXACT_POSITIONS: Final = 256
 """Users up to which a newcomer's place is counted; among more it would cost more than the request."""
 
@@ -46,7 +48,7 @@ class Turns:
     """Gives requests their turn; one for the process, used on its loop only."""
 
     __slots__ = (
-        "_by_match", "_draw", "_limit", "_loop", "_max_qps", "_max_queue", "_max_queue_per_user", "_model_gates",
+        "_all_equal", "_by_match", "_draw", "_limit", "_loop", "_max_qps", "_max_queue", "_max_queue_per_user", "_model_gates",
         "_ratios", "_report", "_snapshot", "_sweeper", "_timeout", "_timers", "ledger", "policy", "queues",
         "server_gates", "shares", "terms", "window",
     )  # fmt: skip
@@ -79,6 +81,7 @@ class Turns:
         """Seconds."""
         self.policy = policy
         self.shares = shares.EQUAL
+        self._all_equal = True
         self.queues: dict[Destination, queues.Queue] = {}
         self.server_gates: dict[str, gates.ServerGate] = {}
         self._by_match: dict[Match, queues.Queue] = {}
@@ -164,19 +167,20 @@ class Turns:
         exchange = turn.exchange
         queue = turn.queue
         share, standing = 1.0, heaps.DEFAULT
-        if self.shares is not shares.EQUAL:
+        if not self._all_equal:
             share, rank = self.shares.of(exchange.user)
             standing = self.ledger.standing(share, rank)
         try:
             if at_once:
-                queue.heap.admit(turn, exchange.user, turn.owed(), now, standing)
+                self.ledger.at(now)
+                queue.heap.admit_as(turn, exchange.user, turn.owed(), standing)
             else:
                 queue.heap.enter(turn, exchange.user, turn.owed(), now, standing)
         except (heaps.QueueFull, ledgers.LedgerFull) as full:
             raise self._refusal(queue, full) from None
         exchange.share_at_admission = share
         # Without what this request has just been charged.
-        exchange.usage_at_admission = (self.ledger.service(turn.row, now) - turn.charged) / DENOMINATOR
+        exchange.usage_at_admission = (self.ledger.service(turn.row, now) - turn.charged) / UNITS
 
     def _refusal(self, queue: queues.Queue, full: Exception) -> errors.GatewayError:
         reason = full.reason if isinstance(full, heaps.QueueFull) else "queue_full"
@@ -291,6 +295,7 @@ class Turns:
     def obey(self, new_shares: Shares, tariff: Tariff) -> None:
         """Compare users by other shares from now on, those who wait too, and charge by other weights."""
         self.shares = new_shares
+        self._all_equal = new_shares is shares.EQUAL
         self.terms.obey(tariff)
         for queue in self.queues.values():
             waiting = {turn.exchange.user: turn for turn in _turns_at(queue)}
