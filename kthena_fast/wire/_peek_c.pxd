@@ -16,6 +16,7 @@ cdef int _DEEPEST
 
 
 @cython.final
+@cython.freelist(256)
 cdef class Peek:
     cdef readonly str model
     cdef readonly Py_ssize_t model_start
