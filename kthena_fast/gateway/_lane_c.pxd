@@ -4,6 +4,7 @@ from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
 from kthena_fast.gateway._bodies_c cimport Budget as Budget_c
 from kthena_fast.gateway._state_c cimport State as State_c
 from kthena_fast.wire cimport _headers_c as wire_headers
+from kthena_fast.wire cimport _lines as lines
 from kthena_fast.wire cimport _heads_c as heads
 from kthena_fast.wire cimport _targets_c as targets
 

@@ -27,6 +27,7 @@ from kthena_fast.exchange.downstream import Flow, Framing
 from kthena_fast.exchange.record import Exchange, Headers
 from kthena_fast.gateway import bodies, replies
 from kthena_fast.gateway.answer import CLOSE_PATIENCE, STATUS_LINES, WRITE_HIGH_WATER, Pressure
+from kthena_fast.wire import _lines as lines
 from kthena_fast.wire import headers as wire_headers
 from kthena_fast.wire import heads, paths, targets
 from kthena_fast.wire.targets import MAX_TARGET_BYTES
@@ -229,12 +230,12 @@ class Lane:
         # The blank line may be cut anywhere.
         at = head.find(b"\r\n\r\n", max(len(before) - 3, 0))
         end = at + 4 - len(before)
-        piece = data if at < 0 or end == len(data) else data[:end]
+        piece = data if at < 0 or end == len(data) else lines.part(data, 0, end)
         if at >= 0 and not before:
             plain = heads.request(piece)
             if plain is not None:
                 self._is_plain = True
-                rest = data[end:] if piece is not data else b""
+                rest = lines.part(data, end, len(data))
                 self._judge(head, rest, plain.target, plain.fields, True, plain.keep_alive)
                 return
         self._is_plain = False
@@ -283,9 +284,7 @@ class Lane:
     def _is_beyond(self, head: bytes) -> bool:
         return len(head) > MAX_TARGET_BYTES + self._way.settings.max_header_bytes
 
-    def _judge(
-        self, head: bytes, rest: bytes, target: bytes, fields: Headers, usual: bool, keep_alive: bool
-    ) -> None:
+    def _judge(self, head: bytes, rest: bytes, target: bytes, fields: Headers, usual: bool, keep_alive: bool) -> None:
         """A whole head, from which `head` on is what came, and `rest` what stands behind it; `usual`: as far as its
         first line tells."""
         way = self._way
@@ -511,14 +510,14 @@ class Lane:
     def end_connection(self) -> None:
         self._keep_alive = False
 
-    def start(self, status: int, lines: bytes, framing: Framing, first: bytes = b"") -> None:
+    def start(self, status: int, head: bytes, framing: Framing, first: bytes = b"") -> None:
         self.started = True
         if self._missing or framing is Framing.CLOSE or self._state.draining:
             self._keep_alive = False
         end = b"\r\n" if self._keep_alive else b"Connection: close\r\n\r\n"
         if framing is Framing.CHUNKED:
             end = b"Transfer-Encoding: chunked\r\n" + end
-        self.write(b"".join((STATUS_LINES[status], lines, end, first)))
+        self.write(b"".join((STATUS_LINES[status], head, end, first)))
 
     def write(self, data: bytes) -> None:
         # uvloop raises for a write to a transport that was closed since this iteration of the loop began.

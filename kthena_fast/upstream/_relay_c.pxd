@@ -2,6 +2,7 @@ import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
 from kthena_fast.wire cimport _headers_c as headers
+from kthena_fast.wire cimport _lines as lines
 from kthena_fast.wire cimport _heads_c as heads
 from kthena_fast.wire._sse_c cimport Scanner as Scanner_c
 from kthena_fast.wire._usage_c cimport Tail as Tail_c
@@ -37,7 +38,7 @@ cdef class Relay:
     @cython.locals(before=Py_ssize_t, at=Py_ssize_t, end=Py_ssize_t, piece=bytes, plain=heads.Head)
     cdef _read_head(self, bytes data)
     cdef _read_plain(self, heads.Head head, bytes rest)
-    @cython.locals(exchange=Exchange_c, first=bytes, lines=bytes, problem=str)
+    @cython.locals(exchange=Exchange_c, first=bytes, head=bytes, problem=str)
     cdef _begin(self, bytes rest)
     @cython.locals(name=bytes, value=bytes, kind=bytes, has_length=bint, is_chunked=bint, encoded=bint)
     cdef _choose_framing(self)

@@ -25,6 +25,7 @@ from kthena_fast.exchange.downstream import Downstream, Flow, Framing
 from kthena_fast.exchange.record import Exchange, Headers
 from kthena_fast.upstream import broken
 from kthena_fast.upstream.attempt import Outcome, Tally
+from kthena_fast.wire import _lines as lines
 from kthena_fast.wire import headers, heads, sse, usage
 from kthena_fast.wire.headers import Unsafe
 
@@ -174,9 +175,13 @@ class Relay:
         parser = self._parser
         if parser is None:
             end = data.find(b"\r\n\r\n") + 4
-            plain = heads.response(data[:end]) if 4 <= end <= MAX_HEAD and self._exchange.method != "HEAD" else None
+            plain = (
+                heads.response(lines.part(data, 0, end))
+                if 4 <= end <= MAX_HEAD and self._exchange.method != "HEAD"
+                else None
+            )
             if plain is not None:
-                self._read_plain(plain, data[end:])
+                self._read_plain(plain, lines.part(data, end, len(data)))
                 return
             parser = self._parser = httptools.HttpResponseParser(self)
         while True:
@@ -241,7 +246,7 @@ class Relay:
             self._give_up(Outcome.MALFORMED, problem)
             return
         try:
-            lines = headers.to_client(self._fields, exchange.request_id) + exchange.answer_lines
+            head = headers.to_client(self._fields, exchange.request_id) + exchange.answer_lines
         except Unsafe as unsafe:
             self._give_up(Outcome.MALFORMED, str(unsafe))
             return
@@ -251,7 +256,7 @@ class Relay:
         if first:
             exchange.first_byte = self._loop.time()
         downstream = self._downstream
-        downstream.start(self._status, lines, framing, first)
+        downstream.start(self._status, head, framing, first)
         if self._complete:
             self._finish()
         else:

@@ -43,10 +43,10 @@ def request(data: bytes) -> Head | None:
     if not data.startswith(b"POST /"):
         return None
     space = scan.find_byte(data, _SPACE, 5, end)
-    if space < 0 or data[space : space + 11] != b" HTTP/1.1\r\n" or not lines.part_of(data, 5, space, _TARGET):
+    if space < 0 or not data.startswith(b" HTTP/1.1\r\n", space) or not lines.part_of(data, 5, space, _TARGET):
         return None
     head = Head()
-    head.target = data[5:space]
+    head.target = lines.part(data, 5, space)
     return head if _read_fields(head, data, space + 11, end) else None
 
 
@@ -89,7 +89,7 @@ def _read_fields(head: Head, data: bytes, at: int, end: int) -> bool:
             last -= 1
         if not lines.part_of(data, first, last, _VALUE):
             return False
-        value = data[first:last]
+        value = lines.part(data, first, last)
         if name == b"content-length":
             if head.length >= 0 or first == last or last - first > _MOST_DIGITS:
                 return False

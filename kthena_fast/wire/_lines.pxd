@@ -28,6 +28,14 @@ cdef inline bint part_of(bytes data, Py_ssize_t start, Py_ssize_t end, bytes all
     return True
 
 
+cdef inline bytes part(bytes data, Py_ssize_t start, Py_ssize_t end):
+    if start < 0 or end > PyBytes_GET_SIZE(data):
+        raise IndexError("outside of the bytes")
+    if start >= end:
+        return b""
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, end - start)
+
+
 cdef inline bytes lowered(bytes data, Py_ssize_t start, Py_ssize_t end, bytes lower):
     cdef const unsigned char *base = data
     cdef const unsigned char *table = lower

@@ -21,6 +21,11 @@ def part_of(data: bytes, start: int, end: int, allowed: bytes) -> bool:
     return 0 not in data[start:end].translate(allowed)
 
 
+def part(data: bytes, start: int, end: int) -> bytes:
+    """``data[start:end]``, which lies in it."""
+    return data[start:end]
+
+
 def lowered(data: bytes, start: int, end: int, lower: bytes) -> bytes | None:
     """``data[start:end]`` with each byte in the place of which ``lower`` has another; None where that is 0, or it is
     empty."""

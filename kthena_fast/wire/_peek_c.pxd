@@ -1,5 +1,6 @@
 import cython
 
+from kthena_fast.wire cimport _lines as lines
 from kthena_fast.wire cimport _scan as scan
 
 cdef int _QUOTE

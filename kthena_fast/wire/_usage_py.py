@@ -132,11 +132,15 @@ class Tail:
         while self._size - len(pieces[0]) >= self._limit:
             self._size -= len(pieces.popleft())
 
+    def pieces(self) -> list[bytes]:
+        """What is kept."""
+        if self._pieces is None:
+            return [] if self._first is None else [self._first]
+        return list(self._pieces)
+
     def usage(self) -> Usage | None:
         """What a JSON answer says at its end: the last usage that lies in the tail."""
-        if self._pieces is None:
-            return None if self._first is None else last(self._first)
-        return last(b"".join(self._pieces))
+        return last(b"".join(self.pieces()) if self._first is None else self._first)
 
 
 def _count(usage: dict[str, Any], name: str) -> int | None:
