@@ -48,9 +48,9 @@ class Turns:
     """Gives requests their turn; one for the process, used on its loop only."""
 
     __slots__ = (
-        "_all_equal", "_by_match", "_draw", "_limit", "_loop", "_max_qps", "_max_queue", "_max_queue_per_user", "_model_gates",
-        "_ratios", "_report", "_snapshot", "_sweeper", "_timeout", "_timers", "ledger", "policy", "queues",
-        "server_gates", "shares", "terms", "window",
+        "_all_equal", "_by_match", "_draw", "_limit", "_loop", "_max_qps", "_max_queue", "_max_queue_per_user",
+        "_model_gates", "_ratios", "_report", "_snapshot", "_sweeper", "_timeout", "_timers", "ledger", "policy",
+        "queues", "server_gates", "shares", "terms", "window",
     )  # fmt: skip
 
     def __init__(
