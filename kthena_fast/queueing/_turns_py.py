@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from kthena_fast.core import _heap_py as heaps
     from kthena_fast.core import _ledger_py as ledgers
-    from kthena_fast.exchange.record import Exchange
+    from kthena_fast.exchange import record
     from kthena_fast.queueing import _estimates_py as estimates
     from kthena_fast.queueing import _gates_py as gates
     from kthena_fast.queueing import _queue_py as queues
@@ -117,7 +117,7 @@ class Turns:
 
     # The wait
 
-    def enter(self, exchange: Exchange, match: Match, now: float) -> turn_room.Turn:
+    def enter(self, exchange: record.Exchange, match: Match, now: float) -> turn_room.Turn:
         """Let a request wait, or go at once."""
         queue = self._by_match.get(match)
         if queue is None:
