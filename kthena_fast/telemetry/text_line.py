@@ -1,4 +1,4 @@
-"""The access line in text: `text(exchange, now)`, laid out as `access_line` says; `timings` are those of both layouts."""
+"""The access line in text, `text(exchange, now)`, laid out as `access_line` says; `timings` are both layouts'."""
 
 from __future__ import annotations
 

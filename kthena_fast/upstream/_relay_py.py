@@ -1,8 +1,8 @@
 """The source of both twins; `relay` is the contract.
 
 Rules
-1. A head that is beyond doubt is read by `wire.heads` and its body counted. Any other goes through llhttp alone, so that
-   where the body begins is known, and llhttp frames the rest.
+1. A head that is beyond doubt is read by `wire.heads` and its body counted. Any other goes through llhttp alone, so
+   that where the body begins is known, and llhttp frames the rest.
 2. Chunks are passed on as received (`_raw`) for as long as every received piece ends where a chunk ends. So at any
    moment the client stands between two chunks, and from the first piece that does not fit, or that must be edited,
    the rest of the answer is framed anew. There is no way back to raw.

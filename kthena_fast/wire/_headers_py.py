@@ -165,7 +165,7 @@ def _named_by_connection(headers: Headers) -> frozenset[bytes] | None:
     named: frozenset[bytes] | None = None
     for name, value in headers:
         # "keep-alive" and "close" are what nearly everyone sends, and name nothing more.
-        if name == b"connection" and value != b"keep-alive" and value != b"close":
+        if name == b"connection" and value not in {b"keep-alive", b"close"}:
             named = (named or frozenset()) | frozenset(part.strip().lower() for part in value.split(b","))
     return named
 

@@ -27,3 +27,5 @@ cpdef Head response(bytes data)
     is_told=bint, stop=Py_ssize_t, colon=Py_ssize_t, first=Py_ssize_t, last=Py_ssize_t, name=bytes, value=bytes,
 )
 cdef bint _read_fields(Head head, bytes data, Py_ssize_t at, Py_ssize_t end) except -1
+@cython.locals(size=Py_ssize_t)
+cdef bint _take_length(Head head, bytes value) except -1

@@ -57,7 +57,7 @@ def response(data: bytes) -> Head | None:
         return None
     status = 100 * (data[9] - 48) + 10 * (data[10] - 48) + data[11] - 48
     line_end = scan.find_byte(data, _CR, 12, end)
-    if status < 200 or status > 599 or status == 204 or status == 304 or data[12] != _SPACE or line_end < 0:
+    if status < 200 or status > 599 or status in {204, 304} or data[12] != _SPACE or line_end < 0:
         return None
     if line_end + 2 >= end or data[line_end + 1] != _LF or not lines.part_of(data, 12, line_end, _VALUE):
         return None
@@ -90,22 +90,23 @@ def _read_fields(head: Head, data: bytes, at: int, end: int) -> bool:
         if not lines.part_of(data, first, last, _VALUE):
             return False
         value = lines.part(data, first, last)
-        if name == b"content-length":
-            if head.length >= 0 or first == last or last - first > _MOST_DIGITS:
-                return False
-            if not lines.part_of(data, first, last, _DIGITS):
-                return False
-            head.length = int(value)
-        elif name == b"connection":
-            if is_told:
+        if (name == b"content-length" and not _take_length(head, value)) or name in _NOT_PLAIN:
+            return False
+        if name == b"connection":
+            # A second one might say something else.
+            if is_told or value not in {b"close", b"keep-alive", b"Keep-Alive"}:
                 return False
             is_told = True
-            if value == b"close":
-                head.keep_alive = False
-            elif value != b"keep-alive" and value != b"Keep-Alive":
-                return False
-        elif name in _NOT_PLAIN:
-            return False
+            head.keep_alive = value != b"close"
         head.fields.append((name, value))
         at = stop + 2
     return False
+
+
+def _take_length(head: Head, value: bytes) -> bool:
+    """Note the one length; False: it is a second one, or no plain number."""
+    size = len(value)
+    if head.length >= 0 or not 0 < size <= _MOST_DIGITS or not lines.part_of(value, 0, size, _DIGITS):
+        return False
+    head.length = int(value)
+    return True
