@@ -95,9 +95,7 @@ def written(finding: Finding, status: Any, generation: int, now: datetime) -> di
 
     `status` is what the API server has, which may be anything. None too where that was said of a later generation.
     """
-    standing = status if isinstance(status, Mapping) else {}
-    listed = standing.get("conditions")
-    before = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
+    before = _listed_in(status)
     ours: dict[str, Mapping[str, Any]] = {}
     for entry in before:
         if entry.get("type") in TYPES:
@@ -111,6 +109,17 @@ def written(finding: Finding, status: Any, generation: int, now: datetime) -> di
     ):
         return None
     return {"observedGeneration": generation, "conditions": [*others, *wanted.values()]}
+
+
+def are_in(status: Any) -> bool:
+    """Whether both conditions stand in a status."""
+    types = [entry.get("type") for entry in _listed_in(status)]
+    return all(type_ in types for type_ in TYPES)
+
+
+def _listed_in(status: Any) -> list[Mapping[str, Any]]:
+    listed = status.get("conditions") if isinstance(status, Mapping) else None
+    return [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
 
 
 def _generation(entry: Mapping[str, Any]) -> int:

@@ -23,8 +23,12 @@ from kthena_fast.routing.table import Candidate
 
 KINDS = (ModelRoute.KIND, ModelServer.KIND)
 
-PIECE = 200
+PIECE = 50
 """Objects that are looked at without a pause: about a millisecond."""
+
+DEEPEST = 1000
+"""Rules of one name among which one is looked for that takes every request: it is one of the first, or there is none.
+Ten thousand routes under one name would otherwise be a long piece."""
 
 
 class Identity(NamedTuple):
@@ -84,6 +88,7 @@ class Findings:
 
     def __init__(self) -> None:
         self._known: dict[Identity, Finding] = {}
+        self._last: Snapshot | None = None
 
     def get(self, identity: Identity) -> Finding | None:
         """What was found last; None: the object is gone, or was never seen."""
@@ -99,7 +104,7 @@ class Findings:
         """
         seen: set[Identity] = set()
         changed: list[Identity] = []
-        for count, (identity, finding) in enumerate(_all(snapshot), start=1):
+        for count, (identity, finding) in enumerate(self._all(snapshot), start=1):
             # An object that is set aside comes before its last good version.
             if identity not in seen:
                 seen.add(identity)
@@ -113,22 +118,35 @@ class Findings:
         if len(self._known) != len(seen):
             for identity in self._known.keys() - seen:
                 del self._known[identity]
+        self._last = snapshot
+
+    def _all(self, snapshot: Snapshot) -> Iterator[tuple[Identity, Finding]]:
+        for rejection in snapshot.rejected:
+            if rejection.kind in KINDS and rejection.name:
+                yield Identity(rejection.kind, f"{rejection.namespace}/{rejection.name}"), Refused(rejection)
+        objects = snapshot.objects
+        walls = _Walls(snapshot)
+        # Most changes are of pods; then what was found of a route that is the same still holds.
+        is_alike = self._last is not None and _names_the_same(self._last, snapshot)
+        for key, route in objects.routes.items():
+            identity = Identity(route.KIND, key)
+            known = self._known.get(identity) if is_alike else None
+            if isinstance(known, OfRoute) and known.route is route:
+                yield identity, known
+            else:
+                yield identity, OfRoute(route, tuple(_dangling(route, snapshot)), tuple(_shadows(route, walls)))
+        for key, server in objects.servers.items():
+            found = snapshot.servers.get(key)
+            yield Identity(server.KIND, key), OfServer(server, found is not None and bool(found.pods))
 
 
-def _all(snapshot: Snapshot) -> Iterator[tuple[Identity, Finding]]:
-    for rejection in snapshot.rejected:
-        if rejection.kind in KINDS and rejection.name:
-            yield Identity(rejection.kind, f"{rejection.namespace}/{rejection.name}"), Refused(rejection)
-    objects = snapshot.objects
-    walls = _Walls(snapshot)
-    for key, route in objects.routes.items():
-        yield (
-            Identity(route.KIND, key),
-            OfRoute(route, tuple(_dangling(route, snapshot)), tuple(_shadows(route, walls))),
-        )
-    for key, server in objects.servers.items():
-        found = snapshot.servers.get(key)
-        yield Identity(server.KIND, key), OfServer(server, found is not None and bool(found.pods))
+def _names_the_same(one: Snapshot, other: Snapshot) -> bool:
+    """Whether both have the same routes, and servers and providers of the same names."""
+    return (
+        one.table is other.table
+        and one.objects.servers.keys() == other.objects.servers.keys()
+        and one.objects.providers.keys() == other.objects.providers.keys()
+    )
 
 
 def _dangling(route: ModelRoute, snapshot: Snapshot) -> Iterator[Dangling]:
@@ -201,12 +219,12 @@ class _Walls:
         if found is None:
             base, base_reached = self._first(candidates.base)
             adapter, adapter_reached = self._first(candidates.adapters)
-            tier = next((one.match.route for one in candidates.base if one.condition is None), "")
+            tier = next((one.match.route for one in candidates.base[:DEEPEST] if one.condition is None), "")
             found = self._found[model] = _Wall(base, base_reached, tier, adapter, adapter_reached)
         return found
 
     def _first(self, rules: tuple[Candidate, ...]) -> tuple[str, frozenset[str]]:
-        for place, (condition, match) in enumerate(rules):
+        for place, (condition, match) in enumerate(rules[:DEEPEST]):
             if condition is None and self._may_serve(match):
                 return match.route, frozenset(one.match.route for one in rules[: place + 1])
         return "", frozenset()

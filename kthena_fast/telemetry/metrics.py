@@ -191,6 +191,23 @@ SNAPSHOT_TIMESTAMP = Metric(
     "kthena_fast_snapshot_timestamp_seconds", "gauge", "When the snapshot in service was built, in Unix time."
 )
 
+# The status of objects
+
+STATUS_LEADER = Metric("kthena_fast_status_leader", "gauge", "1 while this replica writes the status of objects.")
+STATUS_UPDATES = Metric(
+    "kthena_fast_status_updates_total",
+    "counter",
+    "Objects whose status was to be written, by what became of it.",
+    ("kind", "result"),
+)
+STATUS_PENDING = Metric("kthena_fast_status_pending", "gauge", "Objects whose status waits to be looked at.")
+STATUS_STOPPED = Metric(
+    "kthena_fast_status_stopped",
+    "gauge",
+    "1 for a kind whose status is not written: the CRD prunes it, a right is missing, or it is refused or absent.",
+    ("kind", "reason"),
+)
+
 # The process
 
 BUILD_INFO = Metric(
