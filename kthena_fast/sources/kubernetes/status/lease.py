@@ -147,10 +147,10 @@ class Candidacy:
     def _fail(self, error: failures.KubeError) -> None:
         self._candidate.on_event(Event.FAILED)
         self._is_forbidden = isinstance(error, failures.ApiError) and error.is_forbidden
-        told = str(error)
-        if told != self._in_the_way:
-            self._in_the_way = told
-            log.warning("who writes status cannot be settled (Lease %s): %s", self._path, told)
+        what = error.message if isinstance(error, failures.ApiError) else "no answer"
+        if what != self._in_the_way:
+            self._in_the_way = what
+            log.warning("who writes status cannot be settled (Lease %s): %s", self._path, error)
         self._tell()
 
     def _tell(self) -> None:
