@@ -100,11 +100,13 @@ class Findings:
     def look(self, snapshot: Snapshot) -> Iterator[list[Identity]]:
         """Take a snapshot in: after each piece, the objects in it of which something else is found than before.
 
-        It must be gone through to the end before the next one is begun.
+        One that is not gone through to the end is forgotten: what it reported counts as reported.
         """
         seen: set[Identity] = set()
         changed: list[Identity] = []
-        for count, (identity, finding) in enumerate(self._all(snapshot), start=1):
+        # Until it is through, what is known is of neither.
+        last, self._last = self._last, None
+        for count, (identity, finding) in enumerate(self._all(snapshot, last), start=1):
             # An object that is set aside comes before its last good version.
             if identity not in seen:
                 seen.add(identity)
@@ -120,14 +122,14 @@ class Findings:
                 del self._known[identity]
         self._last = snapshot
 
-    def _all(self, snapshot: Snapshot) -> Iterator[tuple[Identity, Finding]]:
+    def _all(self, snapshot: Snapshot, last: Snapshot | None) -> Iterator[tuple[Identity, Finding]]:
         for rejection in snapshot.rejected:
             if rejection.kind in KINDS and rejection.name:
                 yield Identity(rejection.kind, f"{rejection.namespace}/{rejection.name}"), Refused(rejection)
         objects = snapshot.objects
         walls = _Walls(snapshot)
         # Most changes are of pods; then what was found of a route that is the same still holds.
-        is_alike = self._last is not None and _names_the_same(self._last, snapshot)
+        is_alike = last is not None and _names_the_same(last, snapshot)
         for key, route in objects.routes.items():
             identity = Identity(route.KIND, key)
             known = self._known.get(identity) if is_alike else None

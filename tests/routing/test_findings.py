@@ -92,6 +92,17 @@ def test_a_large_snapshot_is_looked_at_in_pieces(monkeypatch: pytest.MonkeyPatch
     assert pieces == [2, 2, 0]
 
 
+def test_after_a_look_that_was_broken_off_everything_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings, "PIECE", 1)
+    found = Findings()
+    first = given.snapshot(*ROUTES, SERVER)
+    look(found, first)
+    without = given.snapshot(*ROUTES, previous=first)
+    assert next(found.look(without)) == [Identity("ModelRoute", "default/r0")]
+    # The same server and the same table as at first, but what is known of r0 is of the second snapshot.
+    assert look(found, first) == {"default/r0"}
+
+
 EVERY_SERVER = [given.server("up", "127.0.0.1:1"), given.server("down", "127.0.0.1:2")]
 
 
