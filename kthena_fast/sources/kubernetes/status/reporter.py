@@ -39,13 +39,13 @@ class StatusReporter:
         self._namespaces = tuple(dict.fromkeys(namespaces))
         # The host's name is the pod's; it alone would be the same after a restart of the container.
         identity = f"{socket.gethostname()}_{uuid.uuid4()}"
-        self._election = Election(lease_name, lease_namespace, identity, terms or Terms())
+        self.lease = Election(lease_name, lease_namespace, identity, terms or Terms())
 
     async def run(self, snapshot: Callable[[], Snapshot | None], registry: Registry) -> None:
         """See `sources.Reporter`."""
         clock = asyncio.get_running_loop().time
         async with Client(self._cluster) as kube:
-            candidacy = Candidacy(kube, self._election, clock=clock)
+            candidacy = Candidacy(kube, self.lease, clock=clock)
             writer = Writer(
                 kube,
                 registry,

@@ -81,6 +81,20 @@ async def test_a_candidate_alone_makes_the_lease_and_leads(
     assert spec["acquireTime"] == spec["renewTime"] == "2026-01-31T12:00:00.000000Z"
 
 
+async def test_a_lease_that_was_made_in_advance_is_filled(
+    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str
+) -> None:
+    """The chart brings an empty one, so that nobody needs the right to create any."""
+    meta = {"name": "status", "namespace": kube_namespace, "labels": {"app.kubernetes.io/managed-by": "Helm"}}
+    kube_apiserver.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta})
+    one = replica("a")
+    assert await one.step()
+    found = stored(kube_apiserver, kube_namespace)
+    assert found["spec"]["holderIdentity"] == "a"
+    assert found["metadata"]["labels"] == meta["labels"]
+    assert one.kube.count("POST") == 0
+
+
 async def test_a_leader_renews_without_reading_and_a_follower_only_reads(
     replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str
 ) -> None:
