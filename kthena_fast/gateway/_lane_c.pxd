@@ -1,5 +1,7 @@
 import cython
 
+from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
+
 
 @cython.final
 cdef class Lane:
@@ -21,7 +23,7 @@ cdef class Lane:
     cdef list _pieces
     cdef object _arrival, _progress
     # the answer
-    cdef object _exchange, _task
+    cdef object _passage, _task
     cdef bint _keep_alive, _complete
     cdef readonly bint started
 
@@ -38,6 +40,7 @@ cdef class Lane:
     )
     cdef _judge(self, bytes head, bytes rest)
     cdef _answer_at_once(self, problem, bytes request_id)
+    @cython.locals(exchange=Exchange_c, path=str, query=str)
     cdef _begin(self, bytes target, list fields, bytes request_id)
     cdef _hand_over(self, bytes data)
 
@@ -47,8 +50,10 @@ cdef class Lane:
     cdef bytes _take_body(self, bytes data)
     cdef _on_piece(self, Py_ssize_t size)
 
+    cdef bytes _take_pieces(self)
+    cpdef _on_served(self, Exchange_c exchange)
     @cython.locals(waiting=bytes)
-    cdef _on_served(self, exchange)
+    cpdef _go_on(self)
     cdef _refuse(self, error)
     cdef _end(self)
     cdef _linger(self)

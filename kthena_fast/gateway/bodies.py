@@ -25,9 +25,12 @@ class Budget:
         self.limit = limit
         self.held = 0
 
+    def has_room_for(self, count: int) -> bool:
+        return self.held + count <= self.limit
+
     def hold(self, count: int) -> None:
         """Count bytes in; GatewayError 503 `overloaded` where they would be too many."""
-        if self.held + count > self.limit:
+        if not self.has_room_for(count):
             raise errors.overloaded(
                 f"The gateway holds as many bytes of request bodies as it may (MAX_BUFFERED_BYTES, {self.limit})."
             )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from kthena_fast.exchange.downstream import LEAVING
 from kthena_fast.routing import build
 
 if TYPE_CHECKING:
     from kthena_fast.exchange.record import Exchange
     from kthena_fast.routing.snapshot import Snapshot
 
-LEAVING = "the gateway is leaving"
-"""The message of a cancellation that ends a request because the drain's time is over, not because its client left."""
+
+class Cancellable(Protocol):
+    """What serves a request (`journey.Passage`)."""
+
+    def cancel(self, reason: str = "") -> None: ...
 
 
 class State:
@@ -28,8 +32,8 @@ class State:
         self.notice = ""
         """What is the matter while it is ready, such as that what it knows may be old; empty: nothing."""
         self.draining = False
-        self.serving: dict[Exchange, asyncio.Task[None]] = {}
-        """Requests that were accepted and are not settled, with the task that serves each."""
+        self.serving: dict[Exchange, Cancellable] = {}
+        """Requests that were accepted and are not settled, with what ends each."""
         self._idle = asyncio.Event()
         self._synced = asyncio.Event()
 
@@ -50,10 +54,8 @@ class State:
         """Return when the first snapshot is in service."""
         await self._synced.wait()
 
-    def begin(self, exchange: Exchange) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.serving[exchange] = task
+    def begin(self, exchange: Exchange, passage: Cancellable) -> None:
+        self.serving[exchange] = passage
 
     def settle(self, exchange: Exchange) -> None:
         self.serving.pop(exchange, None)
@@ -68,5 +70,5 @@ class State:
 
     def abort_all(self) -> None:
         """End every request that is left: waiters answer 503, streams are aborted."""
-        for task in self.serving.values():
-            task.cancel(LEAVING)
+        for passage in list(self.serving.values()):
+            passage.cancel(LEAVING)

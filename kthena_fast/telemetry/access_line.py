@@ -26,6 +26,9 @@ Format = Literal["text", "json"]
 
 MODEL_SERVER = "model_server"
 
+NO_WAIT = " queue_time=0ms queue_position=0"
+"""Of nearly every request, where any could have to wait."""
+
 
 def formatter(form: Format) -> Callable[[Exchange, float], bytes]:
     """The function that turns a finished record, and the time it ended at, into its line."""
@@ -95,10 +98,14 @@ def _ours(exchange: Exchange) -> str:
     line = f"{user}{ttft} bytes={exchange.bytes_out}{client}"
     if not exchange.policy:
         return line
-    usage = "" if exchange.usage_at_admission is None else f" usage_at_admission={_number(exchange.usage_at_admission)}"
-    waited = _milliseconds(exchange.queue_time) if exchange.queue_time else 0
+    wait = NO_WAIT
+    if exchange.queue_time or exchange.queue_position:
+        wait = f" queue_time={_milliseconds(exchange.queue_time)}ms queue_position={exchange.queue_position}"
+    used = exchange.usage_at_admission
     standing = _standing(exchange.share_at_admission, exchange.policy)
-    return f"{line} queue_time={waited}ms queue_position={exchange.queue_position}{usage}{standing}"
+    if used is None:
+        return f"{line}{wait}{standing}"
+    return f"{line}{wait} usage_at_admission={int(used) if used.is_integer() else used}{standing}"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -193,4 +200,5 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _number(value: float) -> int | float:
-    return int(value) if value.is_integer() else round(value, 6)
+    # Thousandths of tokens, and shares as somebody wrote them: what Python writes of them is short, and rounds nothing.
+    return int(value) if value.is_integer() else value
