@@ -28,6 +28,7 @@ TWINS: tuple[str, ...] = (
     "routing/snapshot",
     "telemetry/requests",
     "telemetry/table",
+    "telemetry/text_line",
     "upstream/connection",
     "upstream/deadlines",
     "upstream/forward",

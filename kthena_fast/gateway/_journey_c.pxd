@@ -4,6 +4,8 @@ from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
 from kthena_fast.routing._snapshot_c cimport Match as Match_c, Server as Server_c, Snapshot as Snapshot_c
 from kthena_fast.telemetry._requests_c cimport Meter as Meter_c, RequestMetrics as RequestMetrics_c
 from kthena_fast.upstream._forward_c cimport Forwarder as Forwarder_c, Forwarding as Forwarding_c, Request as Request_c
+from kthena_fast.wire cimport _headers_c as wire_headers
+from kthena_fast.wire cimport _peek_c as wire_peek
 from kthena_fast.wire._peek_c cimport Peek as Peek_c
 
 
@@ -54,6 +56,9 @@ cdef class Journey:
     @cython.locals(exchange=Exchange_c, now=double)
     cpdef settle(self, Passage passage)
 
+
+cdef str _MODELS
+cdef bytes _JSON, NO_QUEUE_TIME
 
 cdef _require_inference(Exchange_c exchange)
 cdef long long _estimate(Peek_c peeked) except -1

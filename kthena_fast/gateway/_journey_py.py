@@ -15,6 +15,7 @@ from kthena_fast.upstream.forward import Request
 from kthena_fast.wire import headers as wire_headers
 from kthena_fast.wire import multipart, paths, targets
 from kthena_fast.wire import peek as wire_peek
+from kthena_fast.wire.headers import Unsafe
 
 if TYPE_CHECKING:
     from kthena_fast.auth.identity import Identifier
@@ -337,7 +338,7 @@ class Journey:
         exchange = passage.exchange
         if isinstance(problem, errors.GatewayError):
             error = problem
-        elif isinstance(problem, wire_headers.Unsafe):
+        elif isinstance(problem, Unsafe):
             error = errors.bad_request(f"The request cannot be passed on: {problem}.")
         else:
             log.error("a request failed in the gateway: %r", exchange, exc_info=problem)
@@ -383,13 +384,13 @@ def _request(exchange: Exchange) -> Request:
     body, strip_usage = _body_for_engine(exchange)
     lines = wire_headers.to_engine(
         exchange.headers,
-        length=len(body),
-        request_id=exchange.request_id,
-        client=exchange.peer,
-        scheme=exchange.scheme,
-        trusted_proxy=exchange.trusted,
+        len(body),
+        exchange.request_id,
+        exchange.peer,
+        exchange.scheme,
+        exchange.trusted,
         # Nobody's credentials are checked yet: they are the engine's to check.
-        strip_credentials=False,
+        False,
     )
     return Request(b"POST", exchange.target, lines, body, strip_usage)
 

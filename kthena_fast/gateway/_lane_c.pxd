@@ -1,6 +1,7 @@
 import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
+from kthena_fast.wire cimport _headers_c as wire_headers
 
 
 @cython.final

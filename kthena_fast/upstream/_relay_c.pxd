@@ -1,6 +1,7 @@
 import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
+from kthena_fast.wire cimport _headers_c as headers
 from kthena_fast.wire._sse_c cimport Scanner as Scanner_c
 from kthena_fast.wire._usage_c cimport Tail as Tail_c
 

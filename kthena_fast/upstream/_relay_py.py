@@ -25,6 +25,7 @@ from kthena_fast.exchange.record import Exchange, Headers
 from kthena_fast.upstream import broken
 from kthena_fast.upstream.attempt import Outcome, Tally
 from kthena_fast.wire import headers, sse, usage
+from kthena_fast.wire.headers import Unsafe
 
 MAX_HEAD: Final = 64 * 1024
 RETRYABLE: Final = frozenset((429, 502, 503))
@@ -219,7 +220,7 @@ class Relay:
             return
         try:
             lines = headers.to_client(self._fields, exchange.request_id) + exchange.answer_lines
-        except headers.Unsafe as unsafe:
+        except Unsafe as unsafe:
             self._give_up(Outcome.MALFORMED, str(unsafe))
             return
         first = self._to_client(rest)
