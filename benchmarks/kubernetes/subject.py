@@ -24,6 +24,7 @@ from kthena_fast.gateway import app, process
 from kthena_fast.kube import configuration
 from kthena_fast.routing.snapshot import Snapshot
 from kthena_fast.sources.kubernetes.source import KubernetesSource
+from kthena_fast.sources.kubernetes.status.reporter import StatusReporter
 from kthena_fast.telemetry import log as application_log
 
 TICK = 0.001
@@ -110,8 +111,11 @@ async def run(kubeconfig: Path, notes: Path) -> int:
         print(time.monotonic(), flush=True)
 
     options = app.Options("127.0.0.1", port=0, metrics_port=0, debug_port=0)
-    source = KubernetesSource(configuration.from_files([kubeconfig]))
-    return await process.live(options, settings.read(os.environ, print), source, on_ready)
+    cluster, knobs = configuration.from_files([kubeconfig]), settings.read(os.environ, print)
+    reporter = None
+    if knobs.status_updates:
+        reporter = StatusReporter(cluster, lease_name=knobs.status_lease_name, lease_namespace=cluster.namespace)
+    return await process.live(options, knobs, KubernetesSource(cluster), on_ready, reporter=reporter)
 
 
 def main(*arguments: Any) -> int:

@@ -19,7 +19,7 @@ from kthena_fast.resources.model_route import ModelRoute
 from kthena_fast.resources.model_server import ModelServer
 from kthena_fast.routing.objects import Rejection
 from kthena_fast.routing.snapshot import Match, Snapshot
-from kthena_fast.routing.table import Candidate
+from kthena_fast.routing.table import Candidate, Table
 
 KINDS = (ModelRoute.KIND, ModelServer.KIND)
 
@@ -128,12 +128,17 @@ class Findings:
                 yield Identity(rejection.kind, f"{rejection.namespace}/{rejection.name}"), Refused(rejection)
         objects = snapshot.objects
         walls = _Walls(snapshot)
-        # Most changes are of pods; then what was found of a route that is the same still holds.
-        is_alike = last is not None and _names_the_same(last, snapshot)
+        # Most changes are of pods, or of few routes; then what was found of most routes still holds.
+        alike = last.table if last is not None and _names_the_same(last, snapshot) else None
         for key, route in objects.routes.items():
             identity = Identity(route.KIND, key)
-            known = self._known.get(identity) if is_alike else None
-            if isinstance(known, OfRoute) and known.route is route:
+            known = self._known.get(identity)
+            if (
+                alike is not None
+                and isinstance(known, OfRoute)
+                and known.route is route
+                and (alike is snapshot.table or _has_the_same_rivals(route, alike, snapshot.table))
+            ):
                 yield identity, known
             else:
                 yield identity, OfRoute(route, tuple(_dangling(route, snapshot)), tuple(_shadows(route, walls)))
@@ -143,12 +148,18 @@ class Findings:
 
 
 def _names_the_same(one: Snapshot, other: Snapshot) -> bool:
-    """Whether both have the same routes, and servers and providers of the same names."""
+    """Whether both have servers and providers of the same names."""
     return (
-        one.table is other.table
-        and one.objects.servers.keys() == other.objects.servers.keys()
+        one.objects.servers.keys() == other.objects.servers.keys()
         and one.objects.providers.keys() == other.objects.providers.keys()
     )
+
+
+def _has_the_same_rivals(route: ModelRoute, one: Table, other: Table) -> bool:
+    """Whether the rules of each of its names are the same in both."""
+    before, now = one.by_name, other.by_name
+    spec = route.spec
+    return all(before.get(name) is now.get(name) for name in (spec.model_name, *spec.lora_adapters) if name)
 
 
 def _dangling(route: ModelRoute, snapshot: Snapshot) -> Iterator[Dangling]:
@@ -172,12 +183,12 @@ def _shadows(route: ModelRoute, walls: _Walls) -> Iterator[Shadow]:
         # It is in no list, so nothing is in front of it.
         return
     key = route.metadata.key
-    if spec.model_name and (by := walls.of(spec.model_name).before_base(key)):
+    if spec.model_name and (by := walls.of(spec.model_name, key).before_base(key)):
         yield Shadow(spec.model_name, by, is_tier=False)
     for name in dict.fromkeys(spec.lora_adapters):
         if not name or name == spec.model_name:
             continue
-        wall = walls.of(name)
+        wall = walls.of(name, key)
         if wall.tier:
             yield Shadow(name, wall.tier, is_tier=True)
         elif by := wall.before_adapter(key):
@@ -213,9 +224,10 @@ class _Walls:
         self._snapshot = snapshot
         self._found: dict[str, _Wall] = {}
 
-    def of(self, model: str) -> _Wall:
+    def of(self, model: str, key: str) -> _Wall:
+        """That of a name, as the route with this key may meet it."""
         candidates = self._snapshot.table.by_name.get(model)
-        if candidates is None or candidates.direct is not None:
+        if candidates is None or (candidates.direct is not None and candidates.direct.route == key):
             return _NO_WALL
         found = self._found.get(model)
         if found is None:

@@ -141,6 +141,40 @@ def test_shadows_are_those_of_a_plain_walk_over_the_rules(specs: list[tuple[dict
         assert {shadow.model for shadow in finding.shadows} == shadowed
 
 
+@drawn(
+    specs=st.lists(st.tuples(ROUTE, CREATED), min_size=4, max_size=4),
+    worlds=st.lists(
+        st.tuples(
+            st.sets(st.integers(0, 3)), st.sets(st.sampled_from(["up", "down"])), st.sets(st.sampled_from(["r0", "r1"]))
+        ),
+        min_size=2,
+        max_size=5,
+    ),
+    broken_off=st.integers(0, 5),
+)
+def test_what_is_kept_from_look_to_look_is_what_a_fresh_look_finds(
+    specs: list[tuple[dict[str, Any], str | None]],
+    worlds: list[tuple[set[int], set[str], set[str]]],
+    broken_off: int,
+) -> None:
+    # An object that is the same is the same Python object, as in a source.
+    routes = [_route(number, *spec) for number, spec in enumerate(specs)]
+    found = Findings()
+    snapshot = build.EMPTY
+    for number, (present, names, refused) in enumerate(worlds):
+        servers = [server for server in EVERY_SERVER if server.metadata.name in names]
+        rejected = tuple(Rejection("ModelRoute", "default", name, (Reason("spec", "is bad"),)) for name in refused)
+        resources: list[Resource] = [*(routes[place] for place in present), *servers]
+        snapshot = build.build(given.objects(*resources), snapshot, rejected)
+        if number == broken_off:
+            next(found.look(snapshot))
+            continue
+        look(found, snapshot)
+        fresh = Findings()
+        look(fresh, snapshot)
+        assert found._known == fresh._known
+
+
 def _route(number: int, spec: dict[str, Any], created: str | None) -> Any:
     return given.route(
         f"r{number}",
