@@ -187,6 +187,12 @@ REJECTED_OBJECTS = Metric(
     "kthena_fast_rejected_objects", "gauge", "Objects set aside because they break their schema.", ("kind",)
 )
 SOURCE_RELOADS = Metric("kthena_fast_source_reloads_total", "counter", "Readings of the objects' source.", ("result",))
+SOURCE_FAULTS = Metric(
+    "kthena_fast_source_faults",
+    "gauge",
+    "Parts of the objects' source that cannot be read now; what was read of them before stays in service.",
+    ("resource",),
+)
 SNAPSHOT_TIMESTAMP = Metric(
     "kthena_fast_snapshot_timestamp_seconds", "gauge", "When the snapshot in service was built, in Unix time."
 )
