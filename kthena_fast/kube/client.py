@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import socket
@@ -46,6 +47,8 @@ PAGE_BYTES = 256 << 10
 FIRST_PAGE = 50
 """Objects in the first page, before their size is known."""
 MAX_PAGE_OBJECTS = 500
+LISTS_AT_ONCE = 3
+"""What a page is decoded into is many times its size, and leaves holes where it was: 47 MB with twenty at once."""
 MAX_ANSWER_BYTES = 64 << 20
 MAX_LINE_BYTES = 8 << 20
 """Of a watch; etcd holds objects of 1.5 MiB by default."""
@@ -84,6 +87,8 @@ class Client:
     def __init__(self, cluster: Cluster) -> None:
         """Opens nothing yet; needs a running loop."""
         self.cluster = cluster
+        self.listing = asyncio.Semaphore(LISTS_AT_ONCE)
+        """Held by who reads a whole list, page by page."""
         self._contexts: dict[Certificate | None, ssl.SSLContext] = {}
         self._session = aiohttp.ClientSession(
             # As many watches as there are; requests beside them are few.

@@ -88,7 +88,8 @@ class Reflector:
         while True:
             try:
                 if not self._version:
-                    await self._list()
+                    async with self._kube.listing:
+                        await self._list()
                 await self._watch()
             except failures.ApiError as error:
                 if error.is_gone:

@@ -124,6 +124,8 @@ class _Run:
             faults = tuple(self._faults())
             if is_synced:
                 snapshot = builder.snapshot(self._inventory.rejected)
+                # Who follows the snapshots looks at all of it: that is a piece of its own.
+                await asyncio.sleep(0)
                 publish(Observation(snapshot.objects, snapshot.rejected, snapshot=snapshot, faults=faults))
             elif faults != told:
                 publish(Observation(Objects(), synced=False, faults=faults))
