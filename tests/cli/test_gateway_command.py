@@ -13,6 +13,7 @@ from kthena_fast.gateway import app, process
 from kthena_fast.settings import Settings
 from kthena_fast.sources import Source
 from kthena_fast.sources.backend import BackendSource
+from kthena_fast.sources.kubernetes.source import KubernetesSource
 from kthena_fast.sources.manifests import ManifestsSource
 
 BACKEND = ("--backend", "http://127.0.0.1:8000", "--model", "llama")
@@ -149,7 +150,7 @@ def test_a_boolean_may_stand_alone_or_say_its_value(spelling: tuple[str, ...], v
         assert started.options.metrics_on_inference_port is value
 
 
-@pytest.mark.parametrize("flag", [*flags.REFUSED_WHEN_TRUE, "--kubernetes"])
+@pytest.mark.parametrize("flag", [*flags.REFUSED_WHEN_TRUE])
 @pytest.mark.parametrize("value", ["", "=true"])
 def test_what_is_not_built_is_refused(flag: str, value: str, started: Started) -> None:
     result = gateway(*BACKEND, f"{flag}{value}")
@@ -175,6 +176,9 @@ PAIR = "--backend and --model are given together"
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "no source": ((), NO_SOURCE),
     "two sources": ((*BACKEND, "--manifests", "."), NO_SOURCE),
+    "two others": ((*BACKEND, "--kubernetes"), NO_SOURCE),
+    "a namespace of nothing": ((*BACKEND, "--namespace", "a"), "--namespace needs --kubernetes"),
+    "a namespace that is none": (("--kubernetes", "--namespace", "A/b"), "'A/b' is not the name of a namespace"),
     "a backend without a model": (("--backend", "http://a"), PAIR),
     "a model without a backend": (("--model", "a"), PAIR),
     "a folder and a model": (("--manifests", ".", "--model", "a"), PAIR),
@@ -202,6 +206,28 @@ def test_a_command_line_that_is_wrong_says_why_and_exits_with_2(what: str, start
     # The terminal's width breaks lines.
     assert why in " ".join(result.stderr.split())
     assert not hasattr(started, "options")
+
+
+KUBECONFIG = """
+current-context: c
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:6443"}}]
+contexts: [{name: c, context: {cluster: c}}]
+"""
+
+
+def test_kubernetes_is_a_source(tmp_path: Path, started: Started) -> None:
+    config = tmp_path / "config"
+    config.write_text(KUBECONFIG)
+    assert gateway("--kubernetes", "--namespace", "a", "--namespace=b", KUBECONFIG=str(config)).exit_code == 0
+    assert isinstance(started.source, KubernetesSource)
+
+
+def test_without_a_cluster_kubernetes_says_where_it_looked(tmp_path: Path, started: Started) -> None:
+    result = gateway("--kubernetes", KUBECONFIG="", KUBERNETES_SERVICE_HOST="", HOME=str(tmp_path))
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert "KUBECONFIG is not set" in line
+    assert f"there is no {tmp_path}/.kube/config" in line
 
 
 def test_a_bad_variable_is_one_line_and_exits_with_1(started: Started) -> None:
