@@ -98,7 +98,13 @@ def test_a_poisoned_object_is_listed_until_it_is_gone(inventory: Inventory) -> N
 
 def test_what_is_no_object_at_all_harms_nobody(inventory: Inventory) -> None:
     store = ObjectStore(inventory, "ModelRoute", "")
-    for odd in ({}, {"metadata": 1}, {"metadata": {}}, {"metadata": {"name": 1, "namespace": []}, "spec": 0}):
+    oddities: tuple[dict[str, Any], ...] = (
+        {},
+        {"metadata": 1},
+        {"metadata": {}},
+        {"metadata": {"name": 1, "namespace": []}, "spec": 0},
+    )
+    for odd in oddities:
         listed(store, odd, stored(watching.model_route("ns", "good", "m", "s")))
         assert list(inventory.builder.routes) == ["ns/good"]
 
