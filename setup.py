@@ -12,23 +12,29 @@ from setuptools import Extension, setup
 # "room/name" stands for kthena_fast/room/_name_py.py (the source), kthena_fast/room/_name_c.pxd (its C types)
 # and the extension module kthena_fast.room._name_c.
 TWINS: tuple[str, ...] = (
+    "auth/identity",
     "core/heap",
     "core/heap_line",
     "core/ledger",
     "core/ledger_index",
     "core/ledger_ring",
     "exchange/record",
+    "gateway/bodies",
     "gateway/journey",
     "gateway/lane",
+    "gateway/state",
     "queueing/estimates",
     "queueing/gates",
     "queueing/queue",
     "queueing/turn",
     "queueing/turns",
     "routing/snapshot",
+    "scheduling/least_requests",
+    "telemetry/access_log",
     "telemetry/requests",
     "telemetry/table",
     "telemetry/text_line",
+    "telemetry/writer",
     "upstream/connection",
     "upstream/deadlines",
     "upstream/forward",
@@ -37,6 +43,7 @@ TWINS: tuple[str, ...] = (
     "wire/headers",
     "wire/peek",
     "wire/sse",
+    "wire/targets",
     "wire/usage",
 )
 

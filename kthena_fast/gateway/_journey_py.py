@@ -233,7 +233,7 @@ class Journey:
         exchange.bytes_out = replies.send_json(passage.downstream, 200, document, exchange.request_id)
 
     def _require_sync(self) -> None:
-        if not self._state.synced:
+        if self._state.detail:
             raise errors.not_synced()
 
     def _understand(self, passage: Passage) -> Match:

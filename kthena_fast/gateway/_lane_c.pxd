@@ -1,13 +1,17 @@
 import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
+from kthena_fast.gateway._bodies_c cimport Budget as Budget_c
+from kthena_fast.gateway._state_c cimport State as State_c
 from kthena_fast.wire cimport _headers_c as wire_headers
+from kthena_fast.wire cimport _targets_c as targets
 
 
 @cython.final
 cdef class Lane:
     # the process
-    cdef object _way, _state, _loop
+    cdef object _way, _loop
+    cdef State_c _state
     # the connection
     cdef object _transport, _parser, _pressure, _idle_deadline, _head_deadline, _ending, _probing
     cdef int _phase
@@ -41,7 +45,7 @@ cdef class Lane:
     )
     cdef _judge(self, bytes head, bytes rest)
     cdef _answer_at_once(self, problem, bytes request_id)
-    @cython.locals(exchange=Exchange_c, path=str, query=str)
+    @cython.locals(exchange=Exchange_c, path=str, query=str, budget=Budget_c, length="long long")
     cdef _begin(self, bytes target, list fields, bytes request_id)
     cdef _hand_over(self, bytes data)
 

@@ -350,11 +350,12 @@ class Lane:
             exchange.trusted = True
             exchange.client = self._way.client_behind_proxies(self._peer, fields)
         way = self._way
+        budget = way.budget
         length = self._length
-        if self._missing or length > way.settings.max_body_bytes or not way.budget.has_room_for(length):
+        if self._missing or length > way.settings.max_body_bytes or not budget.has_room_for(length):
             self._task = self._loop.create_task(self._serve(exchange))
             return
-        way.budget.hold(length)
+        budget.hold(length)
         self._held = length
         exchange.body = self._take_pieces()
         self._passage = way.journey.serve_at_once(exchange, self, self._on_served)

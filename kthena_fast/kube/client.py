@@ -220,6 +220,9 @@ class Client:
             # A certificate that was renewed is verified with those that are in the file now.
             self._contexts.clear()
             raise failures.Unreachable(f"{what}: {error.certificate_error}") from error
+        except aiohttp.ClientConnectorError as error:
+            # Its own text shows an object of Python.
+            raise failures.Unreachable(f"{what}: {self.cluster.server}: {_told(error.os_error)}") from error
         except aiohttp.ClientError as error:
             raise failures.Unreachable(f"{what}: {_told(error)}") from error
         except TimeoutError as error:

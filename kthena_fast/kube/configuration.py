@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -144,7 +143,7 @@ class _Entry:
         """What stands in base64."""
         try:
             return base64.b64decode(self.text(f"{name}-data"), validate=False).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise self.refuse(f"{name}-data is not base64 of text") from None
 
     def pem(self, name: str) -> str:
