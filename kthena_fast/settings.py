@@ -123,7 +123,7 @@ class Settings(BaseModel):
     kthena_fast_lenient_env: Boolean = False
     """A bad value of one of upstream's variables warns and takes the default, as upstream does."""
     pod_namespace: str = "default"
-    """Namespace that this process runs in; of no effect yet: only the Kubernetes source asks for it."""
+    """Namespace that this process runs in, where its Lease is. Unset: that of its service account or kubeconfig."""
 
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -168,6 +168,16 @@ class Settings(BaseModel):
     """Peers whose X-Forwarded-For and -Proto are kept and appended to."""
     upstream_ca_file: str = ""
     """PEM file that engines' certificates are verified against; without it they are not verified."""
+
+    status_updates: Boolean = True
+    """With `--kubernetes`: conditions are written to the status of ModelRoutes and ModelServers, by one replica."""
+    status_lease_name: Annotated[
+        str,
+        Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+        Allowed("a name as Kubernetes gives them, such as kthena-fast-status"),
+    ] = "kthena-fast-status"
+    """Lease in the namespace of the process whose holder writes them; gateways that read different namespaces and run
+    in one need a Lease each."""
 
     metrics_scrape_interval: PositiveDuration = 1.0
     """Period of reading engines' metrics."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ from kthena_fast import settings as knobs
 from kthena_fast.cli import flags
 
 if TYPE_CHECKING:
-    from kthena_fast.sources import Source
+    from kthena_fast.kube.configuration import Cluster
+    from kthena_fast.sources import Reporter, Source
 
 
 def read_settings() -> knobs.Settings:
@@ -21,6 +23,13 @@ def read_settings() -> knobs.Settings:
         return knobs.read(os.environ, lambda line: click.echo(line, err=True))
     except knobs.BadSetting as problem:
         raise click.ClickException(str(problem)) from problem
+
+
+def _namespaces(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
+            raise click.BadParameter(f"{name!r} is not the name of a namespace", context, parameter)
+    return names
 
 
 @click.command(context_settings={"show_default": True})
@@ -36,7 +45,19 @@ def read_settings() -> knobs.Settings:
     metavar="DIR",
     help="A folder of ModelRoute, ModelServer and Pod YAML, watched.",
 )
-@flags.boolean("--kubernetes", False, "Read objects from a Kubernetes API server (not built yet).")
+@flags.boolean(
+    "--kubernetes",
+    False,
+    "Read objects from the API server of KUBECONFIG, of the pod's service account, or of ~/.kube/config.",
+)
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    metavar="NS",
+    callback=_namespaces,
+    help="Read this namespace only; may be repeated. Needs --kubernetes. Without it all namespaces are read.",
+)
 @click.option("--host", default="::", help="Address of the inference and the metrics port; :: is IPv6 and IPv4.")
 @click.option("--port", type=flags.PORT, default=8080, help="Inference port.")
 @click.option("--metrics-port", type=flags.PORT, default=9090, help="Port of /metrics, /healthz and /readyz.")
@@ -56,6 +77,7 @@ def gateway(
     models: tuple[str, ...],
     manifests: Path | None,
     kubernetes: bool,
+    namespaces: tuple[str, ...],
     host: str,
     port: int,
     metrics_port: int,
@@ -72,6 +94,7 @@ def gateway(
     \b
     kthena-fast gateway --backend http://host:8000 --model NAME
     kthena-fast gateway --manifests DIR
+    kthena-fast gateway --kubernetes
     """
     flags.settle_upstreams_own(upstreams_own, lambda line: click.echo(line, err=True))
     if bool(tls_cert) != bool(tls_key):
@@ -79,7 +102,8 @@ def gateway(
     settings = read_settings()
     if verbosity >= 4:
         settings = settings.model_copy(update={"log_level": "debug"})
-    source = _source(backends, models, manifests, kubernetes=kubernetes)
+    source = _source(backends, models, manifests, namespaces, kubernetes=kubernetes)
+    reporter = _reporter(settings, namespaces) if kubernetes and settings.status_updates else None
 
     from kthena_fast.gateway import app, process
 
@@ -93,17 +117,26 @@ def gateway(
         router_config=router_config,
         metrics_on_inference_port=expose_metrics_on_router_port,
     )
-    raise SystemExit(process.run(options, settings, source))
+    raise SystemExit(process.run(options, settings, source, reporter))
 
 
-def _source(backends: tuple[str, ...], models: tuple[str, ...], manifests: Path | None, *, kubernetes: bool) -> Source:
+def _source(
+    backends: tuple[str, ...],
+    models: tuple[str, ...],
+    manifests: Path | None,
+    namespaces: tuple[str, ...],
+    *,
+    kubernetes: bool,
+) -> Source:
     """The one source that was asked for; UsageError for none, several or half of one."""
-    if kubernetes:
-        raise click.UsageError("--kubernetes is not built yet; --backend with --model, or --manifests, are")
     if bool(backends) != bool(models):
         raise click.UsageError("--backend and --model are given together: every backend serves every model")
-    if bool(backends) == (manifests is not None):
-        raise click.UsageError("exactly one source is needed: --backend with --model, or --manifests")
+    if bool(backends) + (manifests is not None) + kubernetes != 1:
+        raise click.UsageError("exactly one source is needed: --backend with --model, --manifests, or --kubernetes")
+    if namespaces and not kubernetes:
+        raise click.UsageError("--namespace needs --kubernetes")
+    if kubernetes:
+        return _kubernetes(namespaces)
     if manifests is not None:
         from kthena_fast.sources import manifests as manifests_source
 
@@ -114,3 +147,31 @@ def _source(backends: tuple[str, ...], models: tuple[str, ...], manifests: Path 
         return backend.BackendSource(backends, models)
     except ValueError as problem:
         raise click.UsageError(str(problem)) from problem
+
+
+def _kubernetes(namespaces: tuple[str, ...]) -> Source:
+    from kthena_fast.sources.kubernetes import source
+
+    return source.KubernetesSource(_cluster(), namespaces)
+
+
+def _reporter(settings: knobs.Settings, namespaces: tuple[str, ...]) -> Reporter:
+    from kthena_fast.sources.kubernetes.status import reporter
+
+    cluster = _cluster()
+    is_told = "pod_namespace" in settings.model_fields_set
+    return reporter.StatusReporter(
+        cluster,
+        namespaces,
+        lease_name=settings.status_lease_name,
+        lease_namespace=settings.pod_namespace if is_told else cluster.namespace,
+    )
+
+
+def _cluster() -> Cluster:
+    from kthena_fast.kube import configuration
+
+    try:
+        return configuration.find(os.environ)
+    except configuration.BadConfiguration as problem:
+        raise click.ClickException(str(problem)) from problem

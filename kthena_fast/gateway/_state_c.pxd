@@ -5,6 +5,7 @@ import cython
 cdef class State:
     cdef public object snapshot
     cdef public str detail
+    cdef public str notice
     cdef public bint draining
     cdef readonly dict serving
     cdef object _idle, _synced

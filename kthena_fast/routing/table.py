@@ -7,12 +7,13 @@
    are asked only if no rule of the former takes the request.
 3. A route with `parentRefs` is set aside: it is in no list, so it hides nothing
    (test_a_base_route_that_is_set_aside_does_not_hide_an_adapter). Upstream answers 404 there.
-4. A route is compiled once and again only when the object changes.
+4. A route is compiled once and again only when the object changes; and of the names only those that such a route has
+   or had are put in order again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from kthena_fast.resources.model_route import ModelRoute, TargetModel
@@ -72,54 +73,74 @@ class _Compiled(NamedTuple):
     base: tuple[Candidate, ...]
     adapters: Mapping[str, tuple[Candidate, ...]]
 
+    @property
+    def names(self) -> Iterable[str]:
+        """Those that it takes requests for: rule 3."""
+        if self.route.spec.parent_refs:
+            return ()
+        model = self.route.spec.model_name
+        return {model, *self.adapters} if model else self.adapters.keys()
+
 
 class Table:
-    """All names. `models` is sorted; `of_routes` is kept for the next table."""
+    """All names. `models` is sorted; `of_routes` and `claims` are kept for the next table."""
 
-    __slots__ = ("by_name", "models", "of_routes")
+    __slots__ = ("by_name", "claims", "models", "of_routes")
 
-    def __init__(self, by_name: Mapping[str, Candidates], of_routes: Mapping[str, _Compiled]) -> None:
+    def __init__(
+        self,
+        by_name: Mapping[str, Candidates],
+        of_routes: Mapping[str, _Compiled],
+        claims: Mapping[str, frozenset[str]],
+    ) -> None:
         self.by_name = by_name
         self.of_routes = of_routes
+        self.claims = claims
+        """By name, the routes that have it."""
         self.models = tuple(sorted(by_name))
 
 
-EMPTY = Table({}, {})
+EMPTY = Table({}, {}, {})
 
 
 def compile_table(routes: Mapping[str, ModelRoute], previous: Table = EMPTY) -> Table:
     """The table of these routes, by `namespace/name`; what `previous` compiled of the same objects is taken over."""
     before = previous.of_routes
-    if len(before) == len(routes) and all(
-        (known := before.get(key)) is not None and known.route is route for key, route in routes.items()
-    ):
+    changed = [key for key, route in routes.items() if (known := before.get(key)) is None or known.route is not route]
+    gone = before.keys() - routes.keys()
+    if not changed and not gone:
         return previous
-    compiled = {
-        key: known if (known := before.get(key)) is not None and known.route is route else _compile(route)
-        for key, route in routes.items()
-    }
-    base: dict[str, list[_Compiled]] = {}
-    adapters: dict[str, list[_Compiled]] = {}
-    for entry in sorted(compiled.values(), key=lambda entry: entry.age):
-        spec = entry.route.spec
-        if spec.parent_refs:
-            continue
-        if spec.model_name:
-            base.setdefault(spec.model_name, []).append(entry)
-        for name in entry.adapters:
-            adapters.setdefault(name, []).append(entry)
-    by_name = {
-        name: Candidates(
-            tuple(candidate for entry in base.get(name, ()) for candidate in entry.base),
-            tuple(candidate for entry in adapters.get(name, ()) for candidate in entry.adapters[name]),
-            min(
-                (entry.created for entry in (*base.get(name, ()), *adapters.get(name, ())) if entry.created),
-                default=0,
-            ),
-        )
-        for name in base | adapters
-    }
-    return Table(by_name, compiled)
+    compiled = dict(before)
+    lost: dict[str, set[str]] = {}
+    won: dict[str, set[str]] = {}
+    for key in (*gone, *changed):
+        if key in before:
+            for name in compiled.pop(key).names:
+                lost.setdefault(name, set()).add(key)
+    for key in changed:
+        entry = compiled[key] = _compile(routes[key])
+        for name in entry.names:
+            won.setdefault(name, set()).add(key)
+    by_name, claims = dict(previous.by_name), dict(previous.claims)
+    for name in lost.keys() | won.keys():
+        keys = claims.pop(name, frozenset()) - lost.get(name, set()) | won.get(name, set())
+        by_name.pop(name, None)
+        if keys:
+            claims[name] = keys
+            by_name[name] = _candidates(name, [compiled[key] for key in keys])
+    return Table(by_name, compiled, claims)
+
+
+def _candidates(name: str, entries: list[_Compiled]) -> Candidates:
+    """Rules 1 and 2, for the routes that have the name."""
+    entries.sort(key=lambda entry: entry.age)
+    base = [entry for entry in entries if entry.route.spec.model_name == name]
+    adapters = [entry for entry in entries if name in entry.adapters]
+    return Candidates(
+        tuple(candidate for entry in base for candidate in entry.base),
+        tuple(candidate for entry in adapters for candidate in entry.adapters[name]),
+        min((entry.created for entry in entries if entry.created), default=0),
+    )
 
 
 def _compile(route: ModelRoute) -> _Compiled:

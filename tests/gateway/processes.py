@@ -149,13 +149,20 @@ async def program(*arguments: str, **variables: str) -> AsyncIterator[Program]:
 
 
 @contextlib.asynccontextmanager
-async def gateway(*arguments: str, **variables: str) -> AsyncIterator[Gateway]:
-    """`kthena-fast gateway ARGUMENTS` on free ports, once it is ready."""
+async def starting_gateway(*arguments: str, **variables: str) -> AsyncIterator[Gateway]:
+    """`kthena-fast gateway ARGUMENTS` on free ports, once these are open."""
     ports = ("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--debug-port", "0")
     started = Gateway(await _start("gateway", *ports, *arguments, **variables))
     try:
         await started.is_open()
-        await until(started.is_ready)
         yield started
     finally:
         await started.kill()
+
+
+@contextlib.asynccontextmanager
+async def gateway(*arguments: str, **variables: str) -> AsyncIterator[Gateway]:
+    """The same, once it is ready."""
+    async with starting_gateway(*arguments, **variables) as started:
+        await until(started.is_ready)
+        yield started

@@ -18,6 +18,7 @@ from typing import Any
 import openai
 import orjson
 
+from kthena_fast import sources
 from kthena_fast.gateway import app
 from kthena_fast.mock_engine import EngineConfig, Fault, MockEngine, RunningEngine
 from kthena_fast.mock_engine.faults import parse
@@ -49,9 +50,9 @@ class Given:
         self.begun.set()
         await asyncio.get_running_loop().create_future()
 
-    def change(self, objects: Objects) -> None:
+    def change(self, objects: Objects, *faults: sources.Fault, synced: bool = True) -> None:
         assert self._publish is not None
-        self._publish(Observation(objects))
+        self._publish(Observation(objects, synced=synced, faults=faults))
 
 
 def objects(

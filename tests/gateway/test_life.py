@@ -16,8 +16,9 @@ import pytest
 from kthena_fast.gateway import app, listening, router_config
 from kthena_fast.gateway.inference import InferenceWay
 from kthena_fast.mock_engine import EngineConfig
+from kthena_fast.routing.objects import Objects
 from kthena_fast.settings import Settings
-from kthena_fast.sources import Observation
+from kthena_fast.sources import Fault, Observation
 from tests.gateway import running
 
 OPTIONS = app.Options(host="127.0.0.1", port=0, metrics_port=0, debug_port=0)
@@ -50,6 +51,41 @@ async def test_before_the_first_sync_a_model_is_503_not_synced_and_never_404() -
         scene.source.change(running.objects([address]))
         assert (await scene.get("/readyz")).status == 200
         assert (await scene.ask(running.chat())).status == 200
+
+
+async def test_what_cannot_be_read_is_told_and_what_was_read_before_serves_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pods, servers = (Fault(resource, "", "the server is away") for resource in ("pods", "modelservers"))
+    with caplog.at_level(logging.INFO):
+        async with running.scene() as scene:
+            objects = running.objects([scene.servers[0].url.removeprefix("http://")])
+            scene.source.change(objects, pods)
+            scene.source.change(objects, pods, servers)
+            ready = await scene.get("/readyz")
+            assert ready.status == 200
+            assert ready.json()["detail"] == (
+                "pods cannot be read: the server is away; modelservers cannot be read: the server is away; "
+                "what was read before serves on"
+            )
+            shown = await scene.metrics()
+            assert 'kthena_fast_source_faults{resource="pods"} 1.0' in shown
+            assert (await scene.ask(running.chat())).status == 200
+            scene.source.change(objects, servers)
+            assert 'kthena_fast_source_faults{resource="pods"} 0.0' in await scene.metrics()
+            scene.source.change(objects)
+            assert (await scene.get("/readyz")).json() == {"message": "router is ready"}
+    said = [record.message for record in caplog.records if "can be read again" in record.message]
+    assert said == ["pods can be read again", "modelservers can be read again"]
+    assert caplog.text.count("pods cannot be read: the server is away; what was read before serves on") == 1
+
+
+async def test_before_the_first_sync_readiness_says_what_cannot_be_read() -> None:
+    async with running.scene(given=nothing_yet) as scene:
+        scene.source.change(Objects(), Fault("pods", "team", "it is forbidden"), synced=False)
+        ready = await scene.get("/readyz")
+        assert (ready.status, ready.json()["detail"]) == (503, "pods of team cannot be read: it is forbidden")
+        assert (await scene.ask(running.chat())).code == "not_synced"
 
 
 class Failing:

@@ -91,7 +91,13 @@ class KubeApiServer:
     def start(self) -> None:
         """Start what does not run of kube-apiserver and etcd; return once it answers."""
         port = self.port or _free_port()
-        environment = {**os.environ, "KUBEBUILDER_ASSETS": str(self._assets), "KUBE_APISERVER_FLAGS": self._flags}
+        environment = {
+            **os.environ,
+            "KUBEBUILDER_ASSETS": str(self._assets),
+            "KUBE_APISERVER_FLAGS": self._flags,
+            # A run that is killed, or kills itself over a test that hangs, leaves nothing behind.
+            "OWNER": str(os.getpid()),
+        }
         started = subprocess.run(
             [Path(__file__).with_name("start"), self.folder, str(port)],
             check=False,
@@ -113,6 +119,7 @@ class KubeApiServer:
         """End both; `start` brings them back."""
         self._end("apiserver.pid", signal.SIGKILL)
         self._end("etcd.pid", signal.SIGKILL)
+        self._end("watcher.pid", signal.SIGKILL)
 
     def _end(self, pid_file: str, number: signal.Signals) -> None:
         self._hang_up()
@@ -284,7 +291,7 @@ def _plural(kind: str) -> str:
 
 
 def _is_served(server: KubeApiServer, crd: Object) -> bool:
-    conditions = server.get(crd).get("status", {}).get("conditions", ())
+    conditions = server.get(crd).get("status", {}).get("conditions") or ()
     if not any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions):
         return False
     spec = crd["spec"]
