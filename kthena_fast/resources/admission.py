@@ -167,14 +167,14 @@ def _model_server(spec: ModelServerSpec) -> _Found:
 
 def _external_model_provider(spec: ExternalModelProviderSpec) -> _Found:
     for fault in _base_url_faults(spec.base_url):
-        yield ("baseURL",), fault, "Invalid", spec.base_url
+        yield ("baseURL",), fault, "Invalid", spec.base_url if "@" not in spec.base_url else decoding.HIDDEN
     for name, value in spec.headers.items():
         if not is_header_name(name):
             yield ("headers", name), "must be named as an HTTP header is", "Invalid", name
         if name.lower() in RESERVED_HEADERS:
             yield ("headers", name), "is set by the gateway and cannot be set here", "Invalid", name
         if _CONTROL.search(value):
-            yield ("headers", name), "must not hold control characters", "Invalid", value
+            yield ("headers", name), "must not hold control characters", "Invalid", decoding.HIDDEN
     if spec.auth is not None:
         for key, text in (("name", spec.auth.secret_ref.name), ("key", spec.auth.secret_ref.key)):
             if not text:

@@ -32,7 +32,7 @@ NETWORKING: Mapping[str, type[ModelRoute | ModelServer | ExternalModelProvider]]
 CORE: Mapping[str, type[Pod | Secret]] = {kind.KIND: kind for kind in (Pod, Secret)}
 
 HIDDEN = "(hidden)"
-"""Stands for the value of what is in a Secret."""
+"""Stands for the value of what is, or may be, a secret."""
 
 
 class Violation(NamedTuple):
