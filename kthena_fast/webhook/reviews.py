@@ -167,7 +167,7 @@ def _check_identity(review: Review, asked: Mapping[str, Any]) -> None:
     for field, wanted in (("name", review.name), ("namespace", review.namespace)):
         given = review.object["metadata"].get(field)
         if wanted and given and given != wanted:
-            raise BadReview(f"request.object.metadata.{field} is {_shown(given)}, and request.{field} {wanted!r}")
+            raise BadReview(f"request.object has the {field} {_shown(given)}, and request.{field} is {wanted!r}")
 
 
 def _shown(value: object) -> str:
