@@ -1,10 +1,11 @@
 """Fixtures that every room may ask for, and the rule that CI skips nothing."""
 
+import contextlib
 import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,8 @@ import pytest
 import uvloop
 
 from kthena_fast.core import _choice
+from tests.kube import binaries
+from tests.kube.apiserver import KubeApiServer
 
 CI = bool(os.environ.get("KTHENA_FAST_CI"))
 
@@ -51,6 +54,40 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def kube_apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeApiServer]:
+    """A running Kubernetes API server with the product's CRDs; a test that stops it starts it again."""
+    with running_kube_apiserver(tmp_path_factory.mktemp("kube")) as server:
+        server.install_crds()
+        yield server
+
+
+@pytest.fixture
+def kube_namespace(kube_apiserver: KubeApiServer) -> str:
+    """A namespace of the test's own."""
+    return kube_apiserver.create_namespace()
+
+
+@pytest.fixture
+def own_kube_apiserver(tmp_path: Path) -> Iterator[KubeApiServer]:
+    """A Kubernetes API server that nobody else sees, without CRDs."""
+    with running_kube_apiserver(tmp_path / "kube") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running_kube_apiserver(folder: Path) -> Iterator[KubeApiServer]:
+    try:
+        server = KubeApiServer(folder)
+    except binaries.Missing as missing:
+        pytest.skip(str(missing))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], uvloop.Loop]]:

@@ -32,7 +32,7 @@ COMMAND = re.compile(r"^\$ ((?:[A-Z_]+=\S+ )*kthena-fast .*(?:\\\n.*)*)$", re.MU
 INLINE = re.compile(r"`(kthena-fast [^`]+)`")
 VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 
-BEYOND_SETTINGS = {"KTHENA_FAST_NO_EXTENSIONS", "KTHENA_FAST_CI"}
+BEYOND_SETTINGS = {"KTHENA_FAST_NO_EXTENSIONS", "KTHENA_FAST_CI", "KUBEBUILDER_ASSETS"}
 """Read by the build, the core's choosers and the suite."""
 
 
