@@ -184,7 +184,7 @@ def allow(uid: str, warnings: Iterable[str]) -> bytes:
 
 
 def refuse(review: Review, reasons: list[Reason], warnings: Iterable[str]) -> bytes:
-    """The answer to what may not: an `Invalid` as the API server's own, so that kubectl shows a line for each reason."""
+    """The answer to what may not: an `Invalid` as the API server's own, a line for each reason in kubectl."""
     told = [Reason(reason.kind, *map(_line, (reason.path, reason.message))) for reason in reasons[:MAX_REASONS]]
     left = len(reasons) - len(told)
     if left:
