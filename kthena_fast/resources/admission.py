@@ -62,7 +62,7 @@ def violations(resource: AnyResource) -> list[Violation]:
     schema = structure.schema(type(resource))
     return [
         Violation(structure.path(schema, ("spec", *at)), message, kind, value, ("spec", *at))
-        for at, message, kind, value in found
+        for at, message, kind, value in itertools.islice(found, decoding.MAX_VIOLATIONS)
     ]
 
 

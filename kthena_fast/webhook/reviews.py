@@ -188,7 +188,7 @@ def refuse(review: Review, reasons: list[Reason], warnings: Iterable[str]) -> by
     told = [Reason(reason.kind, *map(_line, (reason.path, reason.message))) for reason in reasons[:MAX_REASONS]]
     left = len(reasons) - len(told)
     if left:
-        told.append(Reason("FieldValueInvalid", "", f"and {one_line.counted(left, 'further reason')}"))
+        told.append(Reason("FieldValueInvalid", "", f"and at least {one_line.counted(left, 'further reason')}"))
     status = {
         "status": "Failure",
         "code": 422,
