@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kthena_fast.resources import decoding
+from kthena_fast.resources import decoding, structure
 from kthena_fast.resources.model_route import ModelRoute
 from kthena_fast.routing import table
 from kthena_fast.webhook.cluster import Cluster, Names, Routes
@@ -138,12 +138,11 @@ def test_objects_of_any_shape_are_borne(rubbish: Any) -> None:
 
 
 NAMES = st.sampled_from("abc")
-ROUTE = st.tuples(st.integers(1, 3), NAMES | st.just(""), st.lists(NAMES, max_size=2)).filter(
-    lambda one: one[1] or one[2]
-)
+ROUTE = st.tuples(st.integers(1, 3), NAMES | st.just(""), st.lists(NAMES, max_size=2))
+NAMED = ROUTE.filter(lambda route: bool(route[1] or route[2]))
 
 
-@given(routes=st.dictionaries(st.sampled_from(["r1", "r2", "r3", "r4"]), ROUTE, min_size=1))
+@given(routes=st.dictionaries(st.sampled_from(["r1", "r2", "r3", "r4"]), NAMED, min_size=1))
 def test_a_route_is_warned_of_the_one_that_the_gateway_asks_before_it(
     routes: dict[str, tuple[int, str, list[str]]],
 ) -> None:
@@ -158,11 +157,11 @@ def test_a_route_is_warned_of_the_one_that_the_gateway_asks_before_it(
         assert isinstance(route, ModelRoute)
         warned = {caution.location[1:]: caution.message for caution in cluster.cautions(route)}
         spec = route.spec
-        places = [(("modelName",), spec.model_name)] if spec.model_name else []
+        places: list[tuple[structure.Location, str]] = [(("modelName",), spec.model_name)] if spec.model_name else []
         # A name that a route has twice is asked of it as its modelName.
-        places += [
+        places += (
             (("loraAdapters", at), name) for at, name in enumerate(spec.lora_adapters) if name != spec.model_name
-        ]
+        )
         for place, name in places:
             candidates = compiled.by_name[name]
             first = (candidates.base or candidates.adapters)[0].match.route
