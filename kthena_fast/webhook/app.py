@@ -145,7 +145,6 @@ class Webhook:
         await web.SockSite(runner, opened).start()
         # Bound now, so that a port in use ends the start; served once there is a certificate.
         self._socket = listening.open_socket("--port", options.host, options.port)
-        self._closing.callback(self._socket.close)
         self.port = listening.port_of(self._socket)
 
         lag = LoopLag(asyncio.get_running_loop(), self.registry)
@@ -298,6 +297,8 @@ class Webhook:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._listener is not None:
             self._listener.close()
+        elif self._socket is not None:
+            self._socket.close()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._closing.aclose()

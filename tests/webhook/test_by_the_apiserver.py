@@ -155,6 +155,7 @@ async def asked(server: KubeApiServer, namespace: str, folder: Path, *, register
     authority = trustme.CA()
     kube = configuration.from_files([server.kubeconfig])
     async with (
+        asking.last_word(server),
         asking.scene(folder, kube, authority=authority) as scene,
         asking.caller(server.ca_file.read_text()) as (session, context),
     ):
