@@ -8,10 +8,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from kthena_fast.resources import admission, structure
+from kthena_fast.resources import admission, decoding, structure
 from kthena_fast.resources.decoding import AnyResource
 from kthena_fast.resources.model_route import Compared, ModelMatch, ModelRoute, ModelRouteSpec, RateLimit, StringMatch
 
@@ -37,13 +38,13 @@ _Found = Iterator[tuple[structure.Location, str]]
 
 
 def cautions(resource: AnyResource) -> list[Caution]:
-    """What is likely not meant, in the order of the fields; only ModelRoutes have such things."""
+    """What is likely not meant, in the order of the fields, as many as of violations; ModelRoutes alone have such."""
     if not isinstance(resource, ModelRoute):
         return []
     schema = structure.schema(ModelRoute)
     return [
         Caution(structure.path(schema, ("spec", *at)), message, ("spec", *at))
-        for at, message in _model_route(resource.spec)
+        for at, message in itertools.islice(_model_route(resource.spec), decoding.MAX_VIOLATIONS)
     ]
 
 

@@ -91,6 +91,7 @@ class Webhook:
         """The port of reviews, once it is open; the same for the other."""
         self.metrics_port = options.metrics_port
         self.draining = False
+        self.endpoint: Endpoint | None = None
         self._kube = kube
         self._now = now
         self._waiting_for = "there is no certificate yet"
@@ -120,11 +121,11 @@ class Webhook:
         options = self.options
         self.registry.declare_build(__version__, _choice.loaded_core())
         health = {"/healthz": lambda: _text(200, "ok"), "/readyz": self._readyz}
-        endpoint = Endpoint(self.cluster, self.registry, lambda: self.draining)
-        self._closing.callback(endpoint.close)
+        self.endpoint = Endpoint(self.cluster, self.registry, lambda: self.draining)
+        self._closing.callback(self.endpoint.close)
         # A caller that no longer waits ends its review.
         self._runner = web.AppRunner(
-            endpoint.application(health),
+            self.endpoint.application(health),
             access_log=None,
             handle_signals=False,
             handler_cancellation=True,

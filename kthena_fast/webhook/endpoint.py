@@ -49,7 +49,7 @@ MAX_REVIEW = 16 * 2**20
 MAX_HELD = 32 * 2**20
 """Bytes of all reviews that are being read or judged."""
 
-SMALL = 64 * 2**10
+SMALL = 16 * 2**10
 """Bytes up to which a review is judged at once: some milliseconds at worst."""
 
 BODY_TIMEOUT = 10.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import io
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 import trustme
 
 from kthena_fast.kube import configuration
 from kthena_fast.settings import Settings
 from kthena_fast.webhook import app, reviews
+from kthena_fast.webhook.endpoint import Endpoint
 from tests.kube.apiserver import KubeApiServer
 
 PATIENCE = 30.0
@@ -111,11 +114,19 @@ class Scene:
         self.context = context
 
     @property
+    def endpoint(self) -> Endpoint:
+        endpoint = self.webhook.endpoint
+        assert endpoint is not None
+        return endpoint
+
+    @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self.webhook.port}"
 
     async def ask(self, review: dict[str, Any], at: str | None = None) -> Answer:
-        return await self.post(at or path(review["request"]["kind"]["kind"]), json=review)
+        body = io.BytesIO(orjson.dumps(review))
+        where = at or path(review["request"]["kind"]["kind"])
+        return await self.post(where, data=body, headers={"Content-Type": "application/json"})
 
     async def post(self, at: str, **arguments: Any) -> Answer:
         return await self.send("POST", self.url + at, **arguments)
