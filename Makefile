@@ -12,7 +12,7 @@ FLOCK := $(if $(shell command -v flock),flock .build.lock,)
 .DEFAULT_GOAL := help
 # The linters before the suite, whose summary is the last line.
 .NOTPARALLEL:
-.PHONY: help run build tools check test test-wheel test-sanitized lint format bench docs clean
+.PHONY: help run build tools check test test-wheel test-sanitized lint format bench guard docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ run: $(VENV)/.installed build ## Install, build and start the demo: a gateway on
 build: $(VENV)/.installed ## Compile the twins in place
 	$(FLOCK) $(BIN)/python setup.py -q build_ext --inplace
 
-tools: ## Install what the suite runs beside Python: etcd, kube-apiserver (in a cache outside the clone)
+tools: ## Install what the suite runs beside Python: etcd, valgrind, kube-apiserver (in a cache outside the clone)
 	.ci/tools
 
 check: $(VENV)/.tools build ## The suite on this tree, without building a wheel: what one runs while writing
@@ -53,6 +53,9 @@ format: $(VENV)/.tools ## Let ruff mend what it can
 
 bench: $(VENV)/.tools build ## Print what the hot operations cost
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-columns=min,median,ops --durations=0
+
+guard: $(VENV)/.tools build ## Count the instructions of the hot path, and fail where it needs more than is accepted
+	$(BIN)/python -m benchmarks.instructions
 
 docs: $(VENV)/.tools build ## Write the tables in docs/ that come from the code
 	$(BIN)/python -m tests.docs.generated

@@ -1,12 +1,13 @@
-"""What fairness costs a request that does not have to wait: its turn, from the wait to the end.
+"""What fairness costs a request that does not have to wait: its turn, from when it enters to its end.
 
 As the journey calls it, with the defaults of the settings: output is reserved, and the engine says what it did. Run
 with `pytest benchmarks --benchmark-enable`.
 """
 
+import importlib
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -74,41 +75,56 @@ def found(exchange: Exchange) -> Match:
     return match
 
 
-def runner(rounds: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
-    """Runs a coroutine that never has to wait, without a loop's own cost."""
-
-    def run() -> None:
-        with pytest.raises(StopIteration):
-            rounds().send(None)
-
-    return run
-
-
-def test_an_unqueued_turn_from_wait_to_end(benchmark: BenchmarkFixture, turns: Turns) -> None:
+def test_an_unqueued_turn_from_beginning_to_end(benchmark: BenchmarkFixture, turns: Turns) -> None:
     exchange = answered()
     match = found(exchange)
     usage = Usage(100, 34)
+    now = time.monotonic()
 
-    async def rounds() -> None:
+    def rounds() -> None:
         for _ in range(ROUNDS):
-            turn = await turns.wait(exchange, match, lambda: match)
+            turn = turns.enter(exchange, match, now)
             turn.on_usage(usage)
             turn.end()
 
-    benchmark(runner(rounds))
+    benchmark(rounds)
 
 
 def test_an_unqueued_turn_of_a_stream_with_ten_events(benchmark: BenchmarkFixture, turns: Turns) -> None:
     exchange = answered(streaming=True, events=10)
     match = found(exchange)
     usage = Usage(100, 34)
+    now = time.monotonic()
 
-    async def rounds() -> None:
+    def rounds() -> None:
         for _ in range(ROUNDS):
-            turn = await turns.wait(exchange, match, lambda: match)
+            turn = turns.enter(exchange, match, now)
             for _ in range(10):
                 turn.on_events(1)
             turn.on_usage(usage)
             turn.end()
 
-    benchmark(runner(rounds))
+    benchmark(rounds)
+
+
+def test_learn_from_an_answer(benchmark: BenchmarkFixture, twin: str) -> None:
+    ratios = importlib.import_module(f"kthena_fast.queueing._estimates_{twin}").Ratios()
+    exchange = answered()
+    exchange.output_tokens = 34
+
+    def run() -> None:
+        for _ in range(ROUNDS):
+            ratios.learn(exchange)
+
+    benchmark(run)
+
+
+def test_estimate_a_prompt(benchmark: BenchmarkFixture, twin: str) -> None:
+    ratios = importlib.import_module(f"kthena_fast.queueing._estimates_{twin}").Ratios()
+    exchange = answered()
+
+    def run() -> None:
+        for _ in range(ROUNDS):
+            ratios.input_tokens(exchange, 1_000)
+
+    benchmark(run)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from kthena_fast.core import _choice
 from kthena_fast.exchange.record import Exchange
 from kthena_fast.telemetry import access_line, metrics
 from kthena_fast.telemetry.registry import Registry
@@ -21,9 +20,9 @@ from tests.telemetry.records import BEGAN, exchange
 ROUNDS = 100
 
 
-@pytest.fixture(params=["_table_py"] if _choice.NO_EXTENSIONS else ["_table_c", "_table_py"])
-def table(request: pytest.FixtureRequest) -> Table:
-    values: Table = importlib.import_module(f"kthena_fast.telemetry.{request.param}").Table()
+@pytest.fixture
+def table(twin: str) -> Table:
+    values: Table = importlib.import_module(f"kthena_fast.telemetry._table_{twin}").Table()
     return values
 
 

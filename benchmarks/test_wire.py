@@ -10,10 +10,6 @@ from types import ModuleType
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from kthena_fast.core import _choice
-from kthena_fast.wire import headers as wire_headers
-from kthena_fast.wire import usage
-
 ROUNDS = 100
 
 MESSAGES = [
@@ -52,12 +48,6 @@ ENGINE_HEADERS = [
 ]
 
 
-@pytest.fixture(params=["py"] if _choice.NO_EXTENSIONS else ["c", "py"])
-def twin(request: pytest.FixtureRequest) -> str:
-    suffix: str = request.param
-    return suffix
-
-
 @pytest.fixture
 def peek(twin: str) -> ModuleType:
     return importlib.import_module(f"kthena_fast.wire._peek_{twin}")
@@ -66,6 +56,16 @@ def peek(twin: str) -> ModuleType:
 @pytest.fixture
 def sse(twin: str) -> ModuleType:
     return importlib.import_module(f"kthena_fast.wire._sse_{twin}")
+
+
+@pytest.fixture
+def usage(twin: str) -> ModuleType:
+    return importlib.import_module(f"kthena_fast.wire._usage_{twin}")
+
+
+@pytest.fixture
+def wire_headers(twin: str) -> ModuleType:
+    return importlib.import_module(f"kthena_fast.wire._headers_{twin}")
 
 
 @pytest.mark.parametrize("body", [SMALL, MEGABYTE, HISTORY], ids=["small", "megabyte", "thousand_messages"])
@@ -122,7 +122,7 @@ def test_remove_usage(benchmark: BenchmarkFixture, sse: ModuleType) -> None:
     benchmark(run)
 
 
-def test_usage_of_a_json_answer(benchmark: BenchmarkFixture) -> None:
+def test_usage_of_a_json_answer(benchmark: BenchmarkFixture, usage: ModuleType) -> None:
     def run() -> None:
         for _ in range(ROUNDS):
             tail = usage.Tail()
@@ -132,7 +132,7 @@ def test_usage_of_a_json_answer(benchmark: BenchmarkFixture) -> None:
     benchmark(run)
 
 
-def test_headers_to_engine(benchmark: BenchmarkFixture) -> None:
+def test_headers_to_engine(benchmark: BenchmarkFixture, wire_headers: ModuleType) -> None:
     def run() -> None:
         for _ in range(ROUNDS):
             wire_headers.to_engine(
@@ -148,7 +148,7 @@ def test_headers_to_engine(benchmark: BenchmarkFixture) -> None:
     benchmark(run)
 
 
-def test_headers_to_client(benchmark: BenchmarkFixture) -> None:
+def test_headers_to_client(benchmark: BenchmarkFixture, wire_headers: ModuleType) -> None:
     def run() -> None:
         for _ in range(ROUNDS):
             wire_headers.to_client(ENGINE_HEADERS, b"0123456789abcdef0123456789abcdef")
@@ -156,7 +156,7 @@ def test_headers_to_client(benchmark: BenchmarkFixture) -> None:
     benchmark(run)
 
 
-def test_new_request_id(benchmark: BenchmarkFixture) -> None:
+def test_new_request_id(benchmark: BenchmarkFixture, wire_headers: ModuleType) -> None:
     def run() -> None:
         for _ in range(ROUNDS):
             wire_headers.new_request_id()

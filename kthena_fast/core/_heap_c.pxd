@@ -22,8 +22,9 @@ cdef class Ticket:
     cdef Ticket before
     cdef Ticket after
 
-    @cython.locals(owed="long long", ledger=Ledger)
-    cdef int _settle(self, object units, object now) except -1
+    cdef int _require_called(self) except -1
+    @cython.locals(ledger=Ledger)
+    cdef int settle_at(self, long long owed, object now) except -1
     cdef int _leave(self) except -1
 
 
@@ -37,11 +38,15 @@ cdef class Heap:
     cdef long long _most_per_user
     cdef list _lines
     cdef list _peers
-    cdef long long waiting
+    cdef readonly long long waiting
 
     @cython.locals(ledger=Ledger, owed="long long", number="long long", row="long long", seats=Seats,
                    seat="unsigned int", head=Ticket)
     cpdef enter(self, Ticket ticket, object user, object units, object now, object standing=*)
+    @cython.locals(ledger=Ledger, owed="long long", number="long long")
+    cpdef admit(self, Ticket ticket, object user, object units, object now, object standing=*)
+    @cython.locals(ledger=Ledger, row="long long", ring=Ring, queue=Line)
+    cdef int admit_as(self, Ticket ticket, object user, long long owed, long long number) except -1
     @cython.locals(ledger=Ledger, queue=Line, ticket=Ticket, seats=Seats, seat="unsigned int")
     cpdef Ticket pop(self, object now)
     @cython.locals(queue=Line, ticket=Ticket)
@@ -62,8 +67,8 @@ cdef class Heap:
     cdef int detach(self, Ticket ticket) except -1
     @cython.locals(seats=Seats, head=Ticket, after=Ticket, queue=Line)
     cdef int _unlink(self, unsigned int seat, Ticket ticket) except -1
-    @cython.locals(words="unsigned long long[::1]", row="long long")
-    cdef int _remember(self, unsigned int seat, Line queue) except -1
+    @cython.locals(words="unsigned long long[::1]")
+    cdef int _remember(self, long long row, Line queue, double key) except -1
     @cython.locals(seats=Seats, row="long long", other="unsigned int")
     cdef int _rise(self, unsigned int seat) except -1
     @cython.locals(seats=Seats, seat="unsigned int", queue=Line, key=double, owner=Heap, order="unsigned long long")

@@ -69,8 +69,7 @@ class Ticket:
 
     def charge(self, units: Any, now: Any) -> None:
         """Charge this request ``units`` more."""
-        if self.state != CALLED:
-            raise RuntimeError("only a request that was called and has not left is charged")
+        self._require_called()
         owed = self.heap.ledger.units(units)
         self.heap.ledger.at(now)
         self.heap.ledger.ring.add(self.row, owed)
@@ -78,7 +77,8 @@ class Ticket:
 
     def settle(self, units: Any, now: Any) -> None:
         """Make ``units`` what this request has been charged in all."""
-        self._settle(units, now)
+        self._require_called()
+        self.settle_at(self.heap.ledger.units(units), now)
 
     def leave(self) -> None:
         """Leave the queue, or end after having been called; a second time does nothing."""
@@ -86,7 +86,8 @@ class Ticket:
 
     def finish(self, units: Any, now: Any) -> None:
         """`settle`, then `leave`: how a request that was called ends."""
-        self._settle(units, now)
+        self._require_called()
+        self.settle_at(self.heap.ledger.units(units), now)
         self._leave()
 
     def stand(self, standing: Any) -> None:
@@ -95,11 +96,14 @@ class Ticket:
             raise RuntimeError("the request is not here")
         self.heap.stand(self.row, self.heap.ledger.checked_standing(standing))
 
-    def _settle(self, units: Any, now: Any) -> None:
+    def _require_called(self) -> None:
         if self.state != CALLED:
             raise RuntimeError("only a request that was called and has not left is charged")
+
+    def settle_at(self, owed: int, now: Any) -> None:
+        """`settle` by who is sure of his integers: from 0 to `MOST_UNITS` of the ledger."""
+        self._require_called()
         ledger = self.heap.ledger
-        owed = ledger.units(units)
         ledger.at(now)
         if owed > self.charged:
             ledger.ring.add(self.row, owed - self.charged)
@@ -188,6 +192,46 @@ class Heap:
         seats.fields[3 * seat + 1] += 1
         self.waiting += 1
 
+    def admit(self, ticket: Ticket, user: Any, units: Any, now: Any, standing: Any = DEFAULT) -> None:
+        """`enter` and `pop` in one, where nobody waits: nobody has to sit down to be called at once."""
+        if not isinstance(ticket, Ticket):
+            raise TypeError(f"ticket must be a Ticket, not {type(ticket).__name__}")
+        ledger = self.ledger
+        ledger.at(now)
+        owed = ledger.units(units)
+        number = 0 if standing is DEFAULT else ledger.checked_standing(standing)
+        if ticket.state in (WAITING, CALLED):
+            raise RuntimeError("the request has not left")
+        if self.waiting > 0:
+            raise RuntimeError("others wait")
+        self.admit_as(ticket, user, owed, number)
+
+    def admit_as(self, ticket: Ticket, user: Any, owed: int, number: int) -> None:
+        """`admit` by who is sure of all but the user, and has told the ledger the time."""
+        ledger = self.ledger
+        row = ledger.pin_row(self._model, user)
+        ring = ledger.ring
+        if ring.halves[8 * row + 7] & 0xFFFF != number:
+            self.stand(row, number)
+        ring.seats.orders += 1
+        ticket.heap = self
+        ticket.row = row
+        ticket.order = ring.seats.orders
+        ticket.units = owed
+        ticket.charged = owed
+        ticket.state = CALLED
+        ticket.before = None
+        ticket.after = None
+        if self._measure == 1:
+            ring.touch(row)
+        if self._lift:
+            queue = self._line(ring.ranks[number])
+            self._lift_row(row, queue)
+            self._remember(row, queue, ring.key(row, self._measure))
+        if ledger.unswept > 0:
+            ledger.sweep_block(256)
+        ring.add(row, owed)
+
     def pop(self, now: Any) -> Ticket | None:
         """Call the best and charge him: the oldest request of the first user of the lowest class, if anybody waits."""
         ledger = self.ledger
@@ -205,7 +249,7 @@ class Heap:
         if seats.fields[3 * seat + 1] == 1:
             # Before the ticket is looked at: it is not in any cache, and what is done here need not wait for it.
             if self._lift:
-                self._remember(seat, queue)
+                self._remember(seats.fields[3 * seat], queue, queue.first_key())
             queue.remove_first()
             self._rise(seat)
             ticket.before = None
@@ -317,7 +361,7 @@ class Heap:
             ticket.before = None
             queue: line.Line = seats.holders[2 * seat]
             if self._lift:
-                self._remember(seat, queue)
+                self._remember(seats.fields[3 * seat], queue, queue.key_of(seat))
             queue.remove(seat)
             self._rise(seat)
         else:
@@ -342,14 +386,13 @@ class Heap:
         ticket.before = None
         ticket.after = None
 
-    def _remember(self, seat: int, queue: "line.Line") -> None:
+    def _remember(self, row: int, queue: "line.Line", key: float) -> None:
         """Who leaves is who left last."""
         words = self.ledger.ring.words
-        row = self.ledger.ring.seats.fields[3 * seat]
         queue.left_row = row
         queue.left_low = words[4 * row]
         queue.left_high = words[4 * row + 1]
-        queue.left_key = queue.key_of(seat)
+        queue.left_key = key
 
     def _rise(self, seat: int) -> None:
         """The user leaves the queue: his line has let go of the seat."""

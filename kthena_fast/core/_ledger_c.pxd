@@ -69,6 +69,8 @@ cdef class Ledger:
                    at="long long", look="long long")
     cdef int _evict(self) except -1
 
+    @cython.locals(number="long long")
+    cpdef Py_ssize_t service(self, object row, object now) except -1
     cpdef charge(self, object row, object units, object now)
     cpdef Py_ssize_t refund(self, object row, object units, object now) except -1
 

@@ -4,8 +4,8 @@
                       +--------------leave-------------^
 
 1. `Heap.enter` lets a request, a `Ticket` or a class made from it, wait; `Heap.pop` calls the best one and charges it
-   what it was said to cost, in one step. The heap holds *users*, each with a FIFO of his requests, so a user's requests
-   never overtake each other.
+   what it was said to cost, in one step. `Heap.admit` is both at once, where nobody waits. The heap holds *users*, each
+   with a FIFO of his requests, so a user's requests never overtake each other.
 2. The order is strict: the lower class first; then the smaller service divided by the share; then the earlier arrival
    of the oldest request that waits. No two requests arrive together.
 3. The order is current: a charge or a refund moves a waiting user at once, in every heap where he waits; a turn of the

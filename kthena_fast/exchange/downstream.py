@@ -8,7 +8,10 @@ serves it, so no step asks "is he still there?" before it writes; writes to a lo
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
+
+LEAVING: Final = "the gateway is leaving"
+"""The message of a cancellation that ends a request because the drain's time is over, not because its client left."""
 
 
 class Framing(Enum):

@@ -1,10 +1,17 @@
 import cython
 
+from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
+from kthena_fast.gateway._bodies_c cimport Budget as Budget_c
+from kthena_fast.gateway._state_c cimport State as State_c
+from kthena_fast.wire cimport _headers_c as wire_headers
+from kthena_fast.wire cimport _targets_c as targets
+
 
 @cython.final
 cdef class Lane:
     # the process
-    cdef object _way, _state, _loop
+    cdef object _way, _loop
+    cdef State_c _state
     # the connection
     cdef object _transport, _parser, _pressure, _idle_deadline, _head_deadline, _ending, _probing
     cdef int _phase
@@ -21,7 +28,7 @@ cdef class Lane:
     cdef list _pieces
     cdef object _arrival, _progress
     # the answer
-    cdef object _exchange, _task
+    cdef object _passage, _task
     cdef bint _keep_alive, _complete
     cdef readonly bint started
 
@@ -38,6 +45,7 @@ cdef class Lane:
     )
     cdef _judge(self, bytes head, bytes rest)
     cdef _answer_at_once(self, problem, bytes request_id)
+    @cython.locals(exchange=Exchange_c, path=str, query=str, budget=Budget_c, length="long long")
     cdef _begin(self, bytes target, list fields, bytes request_id)
     cdef _hand_over(self, bytes data)
 
@@ -47,8 +55,10 @@ cdef class Lane:
     cdef bytes _take_body(self, bytes data)
     cdef _on_piece(self, Py_ssize_t size)
 
+    cdef bytes _take_pieces(self)
+    cpdef _on_served(self, Exchange_c exchange)
     @cython.locals(waiting=bytes)
-    cdef _on_served(self, exchange)
+    cpdef _go_on(self)
     cdef _refuse(self, error)
     cdef _end(self)
     cdef _linger(self)

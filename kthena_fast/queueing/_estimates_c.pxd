@@ -1,5 +1,7 @@
 cimport cython
 
+from kthena_fast.wire._peek_c cimport Peek
+
 cdef double BYTES_PER_TOKEN
 cdef double TOKENS_PER_EVENT
 cdef double TOKENS_PER_SECOND
@@ -20,10 +22,14 @@ cdef class Ratios:
     cdef readonly double tokens_per_event
     cdef readonly double tokens_per_second
 
-    cpdef object input_tokens(self, object exchange, object image_tokens)
+    @cython.locals(peeked=Peek, text="long long", images="long long")
+    cpdef Py_ssize_t input_tokens(self, object exchange, long long image_tokens) except? -1
     cpdef object output_tokens_of_bytes(self, object count)
     cpdef object output_tokens_of_seconds(self, double seconds)
-    @cython.locals(pace=double, before=double)
+    @cython.locals(
+        peeked=Peek, size="long long", tokens=double, produced=double, events=double, seconds=double,
+        pace=double, before=double
+    )
     cpdef learn(self, object exchange)
 
 
@@ -31,10 +37,24 @@ cdef double _step(double mean, double newest, double least, double most) except?
 
 
 @cython.final
+cdef class Answers:
+    cdef object model
+    cdef object user
+    cdef double mean
+    cdef Answers newer
+    cdef Answers older
+
+
+@cython.final
 cdef class RecentAnswers:
     cdef long long _most
-    cdef object _means
+    cdef long long _count
+    cdef dict _known
+    cdef Answers _ring
 
-    cpdef object mean(self, object model, object user)
-    @cython.locals(key=tuple)
-    cpdef learn(self, object model, object user, object tokens)
+    @cython.locals(users=dict, known=Answers)
+    cpdef double mean(self, object model, object user) except? -1
+    @cython.locals(ring=Answers, users=dict, known=Answers)
+    cpdef learn(self, object model, object user, double tokens)
+    @cython.locals(users=dict)
+    cdef int _forget(self, Answers oldest) except -1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -74,8 +73,11 @@ class Ratios:
                 self.tokens_per_event, produced / events, LEAST_TOKENS_PER_EVENT, MOST_TOKENS_PER_EVENT
             )
         began, ended = exchange.forwarded, exchange.upstream_ended
-        if began is not None and ended is not None and ended > began:
-            pace = produced / (ended - began)
+        if began is None or ended is None:
+            return
+        seconds = float(ended) - float(began)
+        if seconds > 0.0:
+            pace = produced / seconds
             before = self.tokens_per_second
             # Nothing was assumed, so the first is believed.
             self.tokens_per_second = (
@@ -91,28 +93,69 @@ def _step(mean: float, newest: float, least: float, most: float) -> float:
     return mean + WEIGHT_OF_NEWEST * (newest - mean)
 
 
+class Answers:
+    """The recent answers of one user of one model, in the chain from the newest to the oldest."""
+
+    __slots__ = ("mean", "model", "newer", "older", "user")
+
+    model: str
+    user: str
+    mean: float
+    newer: Answers
+    older: Answers
+
+
 class RecentAnswers:
     """The recent mean answer of each user of each model, in output tokens; the longest silent are forgotten first."""
 
-    __slots__ = ("_means", "_most")
+    __slots__ = ("_count", "_known", "_most", "_ring")
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._means: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._count = 0
+        self._known: dict[str, dict[str, Answers]] = {}
+        """By model and user: a tuple of both, made to look him up, would cost more than the look-ups."""
+        # Of nobody: newer than it is the oldest, older than it is the newest. An OrderedDict costs four times as much.
+        self._ring = Answers.__new__(Answers)
+        self._ring.newer = self._ring.older = self._ring
 
     def mean(self, model: str, user: str) -> float:
         """0.0 for a user who has had no answer yet."""
-        return self._means.get((model, user), 0.0)
+        users = self._known.get(model)
+        if users is None:
+            return 0.0
+        known = users.get(user)
+        return 0.0 if known is None else known.mean
 
     def learn(self, model: str, user: str, tokens: int) -> None:
-        key = (model, user)
-        means = self._means
-        before = means.get(key)
-        if before is None:
-            means[key] = tokens
-            if len(means) > self._most:
-                means.popitem(last=False)
-            return
-        if before != tokens:
-            means[key] = before + WEIGHT_OF_NEWEST_ANSWER * (tokens - before)
-        means.move_to_end(key)
+        ring = self._ring
+        users = self._known.get(model)
+        if users is None:
+            users = self._known[model] = {}
+        known = users.get(user)
+        if known is None:
+            known = Answers.__new__(Answers)
+            known.model = model
+            known.user = user
+            known.mean = tokens
+            users[user] = known
+            self._count += 1
+        else:
+            known.mean = known.mean + WEIGHT_OF_NEWEST_ANSWER * (tokens - known.mean)
+            known.newer.older = known.older
+            known.older.newer = known.newer
+        known.newer = ring
+        known.older = ring.older
+        known.older.newer = known
+        ring.older = known
+        if self._count > self._most:
+            self._forget(ring.newer)
+
+    def _forget(self, oldest: Answers) -> None:
+        oldest.newer.older = oldest.older
+        oldest.older.newer = oldest.newer
+        users = self._known[oldest.model]
+        del users[oldest.user]
+        if not users:
+            del self._known[oldest.model]
+        self._count -= 1

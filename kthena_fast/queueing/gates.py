@@ -13,33 +13,27 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, Protocol
 
+from kthena_fast.core._choice import NO_EXTENSIONS
+
+if TYPE_CHECKING or NO_EXTENSIONS:
+    from kthena_fast.queueing._gates_py import Gate as Gate
+    from kthena_fast.queueing._gates_py import ModelGate as ModelGate
+    from kthena_fast.queueing._gates_py import ServerGate as ServerGate
+else:
+    try:
+        from kthena_fast.queueing._gates_c import Gate as Gate
+        from kthena_fast.queueing._gates_c import ModelGate as ModelGate
+        from kthena_fast.queueing._gates_c import ServerGate as ServerGate
+    except ModuleNotFoundError:
+        from kthena_fast.queueing._gates_py import Gate as Gate
+        from kthena_fast.queueing._gates_py import ModelGate as ModelGate
+        from kthena_fast.queueing._gates_py import ServerGate as ServerGate
+
 if TYPE_CHECKING:
-    from kthena_fast.queueing.queue import Queue
     from kthena_fast.routing.snapshot import Pod, Server
 
 FRESH_SECONDS: Final = 5.0
 """Older metrics say nothing about now."""
-
-LATEST_TIMER: Final = 0.01
-"""Seconds that a timer may be late without the turns after it being late too."""
-
-
-class Gate(Protocol):
-    """What queues wait at. Times are seconds of the loop's clock."""
-
-    queues: list[Queue]
-    """Those that may use it."""
-
-    def has_room(self, now: float) -> bool: ...
-
-    def take(self, now: float) -> None:
-        """Let one request through; only while there is room."""
-
-    def give_back(self) -> None:
-        """A request that went through has ended."""
-
-    def server(self) -> Server | None:
-        """Where what goes through it is served; None: that is drawn from the snapshot."""
 
 
 class Limit(Protocol):
@@ -105,88 +99,3 @@ class Adaptive:
         """Forget pods that are not among these."""
         for key in self._learned.keys() - keys:
             del self._learned[key]
-
-
-class ServerGate:
-    """The permits of one ModelServer."""
-
-    __slots__ = ("_limit", "_most", "_server", "_until", "key", "out", "queues")
-
-    def __init__(self, key: str, limit: Limit) -> None:
-        self.key = key
-        self.out = 0
-        """Permits that requests hold."""
-        self.queues: list[Queue] = []
-        self._limit = limit
-        self._server: Server | None = None
-        # The limit is a sum over pods, and asked for twice a request: it is kept for as long as it holds.
-        self._most = 0
-        self._until = -math.inf
-
-    def serve(self, server: Server | None) -> None:
-        """Take the server as the snapshot in service has it; None: it is gone."""
-        self._server = server
-        self._until = -math.inf
-
-    def relearn(self) -> None:
-        """Something was learned of one of its pods."""
-        self._until = -math.inf
-
-    def limit(self, now: float) -> int:
-        if now > self._until:
-            server = self._server
-            if server is None or not server.pods:
-                self._most, self._until = 0, math.inf
-            else:
-                self._most, self._until = self._limit.of(server, now)
-        return self._most
-
-    def has_room(self, now: float) -> bool:
-        # Every request asks, and the limit is nearly always known.
-        return self.out < (self._most if now <= self._until else self.limit(now))
-
-    def take(self, now: float) -> None:
-        self.out += 1
-
-    def give_back(self) -> None:
-        self.out -= 1
-
-    def server(self) -> Server | None:
-        return self._server
-
-    def __repr__(self) -> str:
-        return f"<ServerGate {self.key}: {self.out} out>"
-
-
-class ModelGate:
-    """A turn of a model's queues per `interval` seconds."""
-
-    __slots__ = ("interval", "is_awaited", "key", "out", "queues", "ready_at")
-
-    def __init__(self, key: str, interval: float) -> None:
-        self.key = key
-        self.interval = interval
-        self.ready_at = 0.0
-        self.is_awaited = False
-        """Whether somebody has waited since before `ready_at`, and a timer is set for it."""
-        self.out = 0
-        self.queues: list[Queue] = []
-
-    def has_room(self, now: float) -> bool:
-        return now >= self.ready_at
-
-    def take(self, now: float) -> None:
-        # From now on, not from when it was ready: idling earns nothing. A timer's lateness is made up for, though, or
-        # a hundred turns a second would be ninety.
-        since = max(self.ready_at, now - LATEST_TIMER) if self.is_awaited else now
-        self.ready_at = since + self.interval
-        self.out += 1
-
-    def give_back(self) -> None:
-        self.out -= 1
-
-    def server(self) -> Server | None:
-        return None
-
-    def __repr__(self) -> str:
-        return f"<ModelGate {self.key!r}: {self.out} out>"

@@ -11,11 +11,11 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any, Literal
 
 from kthena_fast.telemetry import one_line
-from kthena_fast.telemetry.one_line import cut, quoted
+from kthena_fast.telemetry.one_line import cut
+from kthena_fast.telemetry.text_line import MODEL_SERVER, text, timings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,86 +24,10 @@ if TYPE_CHECKING:
 
 Format = Literal["text", "json"]
 
-MODEL_SERVER = "model_server"
-
 
 def formatter(form: Format) -> Callable[[Exchange, float], bytes]:
     """The function that turns a finished record, and the time it ended at, into its line."""
     return {"text": text, "json": as_json}[form]
-
-
-def text(exchange: Exchange, now: float) -> bytes:
-    error = exchange.error
-    failure = origin = ""
-    if error is not None:
-        failure = f" error={error.reason}:{quoted(error.message)}"
-        origin = " error_origin=upstream" if error.origin == "upstream" else ""
-    path = exchange.path
-    request = _request_of_api(exchange.method, path, exchange.protocol) if len(path) < 64 else _request(exchange)
-    # Only names of objects are kept: what matched no route may be any name, a new one each time.
-    where = _where if exchange.route else _where.__wrapped__
-    route, backend = where(cut(exchange.model), exchange.route, exchange.server, exchange.upstream_model)
-    pod = f" selected_pod={_object_name(exchange.pod)}" if exchange.pod else ""
-    request_id = f" request_id={quoted(exchange.request_id.decode('latin-1'))}" if exchange.request_id else ""
-    upstream_status = f" upstream_status_code={exchange.upstream_status}" if exchange.upstream_status else ""
-    attempts = f" upstream_attempts={exchange.attempts}" if exchange.attempts else ""
-    total, reading, upstream, response = timings(exchange, now)
-    return (
-        f'[{one_line.timestamp(exchange.wall)}] "{request}" {exchange.status}{failure}{route}{pod}{request_id}{backend}'
-        f"{upstream_status}{attempts}{origin}{_tokens(exchange)}"
-        f" timings={total}ms({reading}+{upstream}+{response}){_ours(exchange)}\n"
-    ).encode()
-
-
-def _request(exchange: Exchange) -> str:
-    return f"{exchange.method} {one_line.inside_quotes(exchange.path)} {exchange.protocol}"
-
-
-@functools.lru_cache(maxsize=1024)
-def _request_of_api(method: str, path: str, protocol: str) -> str:
-    return f"{method} {one_line.inside_quotes(path)} {protocol}"
-
-
-@functools.lru_cache(maxsize=4096)
-def _where(model: str, route: str, server: str, upstream_model: str) -> tuple[str, str]:
-    first = (("model_name", model), ("model_route", route), ("model_server", server))
-    second = (
-        ("backend_type", MODEL_SERVER if server else ""),
-        ("backend_name", server),
-        ("upstream_model", upstream_model),
-    )
-    before, after = (
-        "".join(f" {name}={quoted(value)}" for name, value in fields if value) for fields in (first, second)
-    )
-    return before, after
-
-
-_object_name = functools.lru_cache(maxsize=4096)(quoted)
-
-
-def _tokens(exchange: Exchange) -> str:
-    tokens = exchange.input_tokens or exchange.prompt_estimate
-    return f" tokens={tokens}/{exchange.output_tokens}" if tokens or exchange.output_tokens else ""
-
-
-def _ours(exchange: Exchange) -> str:
-    user = f" user={quoted(exchange.user)}" if exchange.user else ""
-    ttft = ""
-    if exchange.streaming and exchange.first_byte is not None:
-        ttft = f" ttft={_milliseconds(exchange.first_byte - exchange.began)}ms"
-    client = f" client={quoted(exchange.client)}" if exchange.client else ""
-    line = f"{user}{ttft} bytes={exchange.bytes_out}{client}"
-    if not exchange.policy:
-        return line
-    usage = "" if exchange.usage_at_admission is None else f" usage_at_admission={_number(exchange.usage_at_admission)}"
-    waited = _milliseconds(exchange.queue_time) if exchange.queue_time else 0
-    standing = _standing(exchange.share_at_admission, exchange.policy)
-    return f"{line} queue_time={waited}ms queue_position={exchange.queue_position}{usage}{standing}"
-
-
-@functools.lru_cache(maxsize=1024)
-def _standing(share: float | None, policy: str) -> str:
-    return f" policy={policy}" if share is None else f" share_at_admission={_number(share)} policy={policy}"
 
 
 def as_json(exchange: Exchange, now: float) -> bytes:
@@ -159,38 +83,10 @@ def as_json(exchange: Exchange, now: float) -> bytes:
     return one_line.as_json(fields) + b"\n"
 
 
-def timings(exchange: Exchange, now: float) -> tuple[int, int, int, int]:
-    """Milliseconds in all, until the body was understood, until the engine was done, and after that.
-
-    As upstream measures them: a request that never reached an engine shows its wait in the third; one whose body was
-    not understood is all in the second.
-    """
-    began = exchange.began
-    parsed = exchange.parsed
-    ended = exchange.ended
-    if ended is None:
-        ended = now
-    # Half a microsecond, here and below, because 100.812 - 100.0 may be a little less than 0.812.
-    total = int((ended - began) * 1000 + 0.0005)
-    if not exchange.model:
-        return total, total, 0, 0
-    forwarded = exchange.forwarded
-    if forwarded is None:
-        forwarded = parsed
-    done = exchange.upstream_ended
-    if done is None:
-        done = ended
-    return (
-        total,
-        int((parsed - began) * 1000 + 0.0005),
-        int((done - forwarded) * 1000 + 0.0005),
-        int((ended - done) * 1000 + 0.0005),
-    )
-
-
 def _milliseconds(seconds: float) -> int:
     return int(seconds * 1000 + 0.0005)
 
 
 def _number(value: float) -> int | float:
-    return int(value) if value.is_integer() else round(value, 6)
+    # Thousandths of tokens, and shares as somebody wrote them: what Python writes of them is short, and rounds nothing.
+    return int(value) if value.is_integer() else value

@@ -63,15 +63,16 @@ def timestamp(wall: float) -> str:
 
     Microseconds, not upstream's nanoseconds: a double of Unix time holds no more.
     """
-    second, microseconds = divmod(round(wall * 1e6), 1_000_000)
-    date, zone = _second(second)
+    second, microseconds = divmod(int(wall * 1e6 + 0.5), 1_000_000)
+    date, zone = of_second(second)
     if not microseconds:
         return date + zone
     return f"{date}.{microseconds:06d}".rstrip("0") + zone
 
 
 @functools.lru_cache(maxsize=1024)
-def _second(second: int) -> tuple[str, str]:
+def of_second(second: int) -> tuple[str, str]:
+    """A second of Unix time as date and time, and the zone behind it."""
     # Many, since a line is written when its request ends and bears the time of its arrival.
     local = time.localtime(second)
     offset = local.tm_gmtoff

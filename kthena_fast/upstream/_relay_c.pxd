@@ -1,12 +1,20 @@
 import cython
 
+from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
+from kthena_fast.wire cimport _headers_c as headers
+from kthena_fast.wire._sse_c cimport Scanner as Scanner_c
+from kthena_fast.wire._usage_c cimport Tail as Tail_c
+
 
 @cython.final
 cdef class Relay:
     cdef readonly object outcome
     cdef readonly str detail
     cdef readonly bint is_over, is_reusable, received
-    cdef object _loop, _exchange, _downstream, _flow, _tally, _parser, _scanner, _tail, _reported
+    cdef Exchange_c _exchange
+    cdef object _loop, _downstream, _flow, _tally, _over, _parser, _reported
+    cdef Scanner_c _scanner
+    cdef Tail_c _tail
     cdef bint _strip_usage, _may_refuse
     # the head
     cdef list _fields
@@ -23,18 +31,24 @@ cdef class Relay:
 
     @cython.locals(before=Py_ssize_t, at=Py_ssize_t, end=Py_ssize_t, piece=bytes)
     cdef _read_head(self, bytes data)
+    @cython.locals(exchange=Exchange_c, first=bytes, lines=bytes, problem=str)
     cdef _begin(self, bytes rest)
+    @cython.locals(name=bytes, value=bytes, kind=bytes, has_length=bint, is_chunked=bint, encoded=bint)
     cdef _choose_framing(self)
     cdef str _feed(self, bytes data)
+    @cython.locals(problem=str, out=bytes)
     cdef _pass(self, bytes data)
 
     @cython.locals(complete=bint, held=bytes, pieces=list, out=bytes)
     cdef bytes _to_client(self, bytes data)
 
-    @cython.locals(count="long long")
+    @cython.locals(count="long long", scanner=Scanner_c)
     cdef _report(self, tally)
     cdef _finish(self)
+    @cython.locals(scanner=Scanner_c)
     cdef _cut(self, str detail)
     cdef _give_up(self, outcome, str detail)
+    @cython.locals(exchange=Exchange_c)
     cdef _settle(self, outcome)
     cdef _end(self, outcome)
+    cdef _tell(self)

@@ -7,12 +7,14 @@ Rules
    the rest of the answer is framed anew. There is no way back to raw.
 3. What stands behind a message's end is never passed on, and its connection is never used again.
 4. Callbacks of the parser only note; what follows from them is done once the parser has returned.
-5. Relay and parser hold each other until the end, and not beyond: what a request used is freed without the collector.
+5. Whoever waits is told last: by then the answer is finished or aborted, and the connection may be lent to another.
+6. Relay and parser hold each other until the end, and not beyond: what a request used is freed without the collector.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import httptools
@@ -23,6 +25,7 @@ from kthena_fast.exchange.record import Exchange, Headers
 from kthena_fast.upstream import broken
 from kthena_fast.upstream.attempt import Outcome, Tally
 from kthena_fast.wire import headers, sse, usage
+from kthena_fast.wire.headers import Unsafe
 
 MAX_HEAD: Final = 64 * 1024
 RETRYABLE: Final = frozenset((429, 502, 503))
@@ -50,6 +53,7 @@ class Relay:
         "_keep_alive",
         "_loop",
         "_may_refuse",
+        "_over",
         "_parser",
         "_pieces",
         "_raw",
@@ -79,6 +83,7 @@ class Relay:
         strip_usage: bool,
         may_refuse: bool,
         tally: Tally | None,
+        over: Callable[[Outcome], object],
     ) -> None:
         self._loop = loop
         self._exchange = exchange
@@ -87,7 +92,8 @@ class Relay:
         self._strip_usage = strip_usage
         self._may_refuse = may_refuse
         self._tally = tally
-        self.outcome: asyncio.Future[Outcome] = loop.create_future()
+        self._over: Callable[[Outcome], object] | None = over
+        self.outcome: Outcome | None = None
         self.detail = ""
         self.is_over = False
         self.is_reusable = False
@@ -122,7 +128,7 @@ class Relay:
 
     def receive(self, data: bytes) -> None:
         if self.is_over:
-            # The task that waits for the outcome has not run yet; rule 3.
+            # Whoever waits for the outcome has not taken the connection yet; rule 3.
             self.is_reusable = False
         elif self._started:
             self._pass(data)
@@ -152,7 +158,8 @@ class Relay:
         return True
 
     def abandon(self) -> None:
-        """The client left or the task was cancelled: note what was produced until now and touch nobody."""
+        """The client left or the task was cancelled: note what was produced until now and tell nobody."""
+        self._over = None
         if not self.is_over:
             self._settle(Outcome.CUT)
 
@@ -198,9 +205,9 @@ class Relay:
         exchange.upstream_status = self._status
         if self._may_refuse and self._status in RETRYABLE:
             self._feed(rest)
-            self._give_up(Outcome.REFUSED, f"it answered {self._status}")
             # Reading on for the sake of the connection would let a bad engine hold the request.
             self.is_reusable = self._keep_alive and self._complete and not self._extra
+            self._give_up(Outcome.REFUSED, f"it answered {self._status}")
             return
         framing = self._choose_framing()
         if framing is None:
@@ -213,7 +220,7 @@ class Relay:
             return
         try:
             lines = headers.to_client(self._fields, exchange.request_id) + exchange.answer_lines
-        except headers.Unsafe as unsafe:
+        except Unsafe as unsafe:
             self._give_up(Outcome.MALFORMED, str(unsafe))
             return
         first = self._to_client(rest)
@@ -340,6 +347,7 @@ class Relay:
         self.is_reusable = self._keep_alive and not self._extra and not self._until_close
         self._settle(Outcome.DONE)
         self._downstream.finish()
+        self._tell()
 
     def _cut(self, detail: str) -> None:
         """The engine broke off what the client has already got a part of."""
@@ -353,11 +361,13 @@ class Relay:
             self._downstream.write(b"%x\r\n%b\r\n" % (len(event), event) if self._framed else event)
         self._settle(Outcome.CUT)
         self._downstream.abort()
+        self._tell()
 
     def _give_up(self, outcome: Outcome, detail: str) -> None:
         """End an attempt of which the client has seen nothing."""
         self.detail = detail
         self._end(outcome)
+        self._tell()
 
     def _settle(self, outcome: Outcome) -> None:
         exchange = self._exchange
@@ -384,8 +394,13 @@ class Relay:
     def _end(self, outcome: Outcome) -> None:
         self.is_over = True
         self._parser = None
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
+        self.outcome = outcome
+
+    def _tell(self) -> None:
+        over, outcome = self._over, self.outcome
+        self._over = None
+        if over is not None and outcome is not None:
+            over(outcome)
 
     # What the parser calls
 

@@ -1,20 +1,40 @@
 import cython
 
-cdef bytes _TOKEN, _CONTROLS, _ID, _NOT_IN_TARGET
+from kthena_fast.wire cimport _lines as lines
+
+cdef bytes _TOKEN, _ID, _VALUE, _TARGET
 cdef dict _DROPPED
 cdef frozenset _NOT_TO_CLIENT
 
-@cython.locals(dropped=frozenset, named=frozenset, kept=list, header=tuple)
+@cython.locals(dropped=frozenset, named=frozenset, kept=list, origin=bytes, spoken=bytes)
+cpdef bytes to_engine(
+    list headers, Py_ssize_t length, bytes request_id, str client, str scheme, bint trusted_proxy,
+    bint strip_credentials,
+)
+@cython.locals(dropped=frozenset, named=frozenset, kept=list)
 cpdef bytes to_client(list headers, bytes request_id)
 cpdef bytes request_line(bytes method, bytes target)
-cpdef bint is_token(bytes name)
-cpdef bint valid_request_id(bytes value)
+cpdef bint is_token(bytes name) except -1
+cpdef bint valid_request_id(bytes value) except -1
+cpdef bytes new_request_id()
 
-@cython.locals(dropped=frozenset, named=frozenset, kept=list, header=tuple)
+
+@cython.final
+cdef class _Ids:
+    cdef bytes _prefix
+    cdef unsigned long long _last
+
+    cpdef restart(self)
+    cdef bytes next(self)
+
+
+cdef _Ids _ids
+
+@cython.locals(header=tuple)
 cdef list _kept(list headers, frozenset dropped)
 
 @cython.locals(name=bytes, value=bytes, named=frozenset)
 cdef frozenset _named_by_connection(list headers)
 
-@cython.locals(names=list, lines=bytes, name=bytes, value=bytes)
-cdef bytes _lines(list headers)
+@cython.locals(text=bytes)
+cdef bytes _joined(list headers)

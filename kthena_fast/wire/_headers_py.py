@@ -1,8 +1,9 @@
 """The source of both twins; `headers` is the contract."""
 
-import itertools
 import os
 from typing import Final
+
+from kthena_fast.wire import _lines as lines
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -39,10 +40,10 @@ _DROPPED: Final = {
 _NOT_TO_CLIENT: Final = HOP_BY_HOP | {b"x-request-id"}
 
 _ALPHANUMERIC: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_TOKEN: Final = b"!#$%&'*+-.^_`|~" + _ALPHANUMERIC
-_ID: Final = b"._-" + _ALPHANUMERIC
-_CONTROLS: Final = bytes(code for code in (*range(32), 127) if code != ord("\t"))
-_NOT_IN_TARGET: Final = bytes((*range(33), *range(127, 256)))
+_TOKEN: Final = lines.table(b"!#$%&'*+-.^_`|~" + _ALPHANUMERIC)
+_ID: Final = lines.table(b"._-" + _ALPHANUMERIC)
+_VALUE: Final = lines.table(bytes(code for code in range(256) if code == ord("\t") or (code >= 32 and code != 127)))
+_TARGET: Final = lines.table(bytes(range(33, 127)))
 
 
 class Unsafe(ValueError):
@@ -51,8 +52,7 @@ class Unsafe(ValueError):
 
 def to_engine(
     headers: Headers,
-    *,
-    length: int | None,
+    length: int,
     request_id: bytes,
     client: str,
     scheme: str,
@@ -61,23 +61,25 @@ def to_engine(
 ) -> bytes:
     """The header lines of a request to an engine, each with its CRLF: all but ``Host``, which is the pod's.
 
-    So they are made once, however many pods are tried. ``length`` is that of the body (None: no body), ``client`` the
+    So they are made once, however many pods are tried. ``length`` is that of the body (-1: no body), ``client`` the
     address of the peer and ``scheme`` what it spoke.
     """
     dropped = _DROPPED[trusted_proxy, strip_credentials]
     named = _named_by_connection(headers)
-    if named:
+    if named is not None:
         dropped |= named
     kept = _kept(headers, dropped)
-    if length is not None:
-        kept.append((b"content-length", b"%d" % length))
+    if length >= 0:
+        kept.append((b"content-length", str(length).encode()))
     origin = client.encode()
     spoken = scheme.encode()
     if trusted_proxy:
         origin = b", ".join([*_values(headers, b"x-forwarded-for"), origin])
         spoken = next(iter(_values(headers, b"x-forwarded-proto")), spoken)
-    kept += ((b"x-request-id", request_id), (b"x-forwarded-for", origin), (b"x-forwarded-proto", spoken))
-    return _lines(kept)
+    kept.append((b"x-request-id", request_id))
+    kept.append((b"x-forwarded-for", origin))
+    kept.append((b"x-forwarded-proto", spoken))
+    return _joined(kept)
 
 
 def to_client(headers: Headers, request_id: bytes) -> bytes:
@@ -87,33 +89,29 @@ def to_client(headers: Headers, request_id: bytes) -> bytes:
     """
     dropped = _NOT_TO_CLIENT
     named = _named_by_connection(headers)
-    if named:
+    if named is not None:
         # An engine does not get to hide how long its answer is.
         dropped |= named - {b"content-length"}
     kept = _kept(headers, dropped)
     kept.append((b"x-request-id", request_id))
-    return _lines(kept)
+    return _joined(kept)
 
 
 def request_line(method: bytes, target: bytes) -> bytes:
     """``POST /v1/chat/completions HTTP/1.1`` and CRLF; ``Unsafe`` when it would be anything else."""
-    if (
-        not is_token(method)
-        or not target.startswith(b"/")
-        or len(target.translate(None, _NOT_IN_TARGET)) != len(target)
-    ):
+    if not is_token(method) or not target.startswith(b"/") or not lines.all_of(target, _TARGET):
         raise Unsafe("a request line with a space or a control character in it")
-    return b"%b %b HTTP/1.1\r\n" % (method, target)
+    return b"".join((method, b" ", target, b" HTTP/1.1\r\n"))
 
 
 def is_token(name: bytes) -> bool:
     """Whether ``name`` may be a header's name or a method."""
-    return bool(name) and not name.translate(None, _TOKEN)
+    return len(name) > 0 and lines.all_of(name, _TOKEN)
 
 
 def valid_request_id(value: bytes) -> bool:
     """Whether a client's id may be kept: 1 to 128 of ``[A-Za-z0-9._-]``, so that it is safe in any log and header."""
-    return 0 < len(value) <= 128 and not value.translate(None, _ID)
+    return 0 < len(value) <= 128 and lines.all_of(value, _ID)
 
 
 def request_id(headers: Headers) -> bytes:
@@ -130,18 +128,19 @@ class _Ids:
     uuid4 asks the kernel each time, which costs more than reading a small body.
     """
 
-    # Odd, so that multiplying by it meets each 64-bit number once.
-    _SPREAD: Final = 0x9E3779B97F4A7C15
+    __slots__ = ("_last", "_prefix")
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         self._prefix = os.urandom(8).hex().encode()
-        self._count = itertools.count(int.from_bytes(os.urandom(8), "big"))
+        self._last = int.from_bytes(os.urandom(8), "big")
 
     def next(self) -> bytes:
-        return b"%b%016x" % (self._prefix, next(self._count) * self._SPREAD & 0xFFFFFFFFFFFFFFFF)
+        # An odd step meets each 64-bit number once.
+        self._last = (self._last + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        return self._prefix + lines.hex16(self._last)
 
 
 _ids = _Ids()
@@ -162,21 +161,17 @@ def _values(headers: Headers, wanted: bytes) -> list[bytes]:
     return [value for name, value in headers if name == wanted and value]
 
 
-def _named_by_connection(headers: Headers) -> frozenset[bytes]:
-    named: frozenset[bytes] = frozenset()
+def _named_by_connection(headers: Headers) -> frozenset[bytes] | None:
+    named: frozenset[bytes] | None = None
     for name, value in headers:
         # "keep-alive" and "close" are what nearly everyone sends, and name nothing more.
-        if name == b"connection" and value not in (b"keep-alive", b"close"):
-            named |= frozenset(part.strip().lower() for part in value.split(b","))
+        if name == b"connection" and value != b"keep-alive" and value != b"close":
+            named = (named or frozenset()) | frozenset(part.strip().lower() for part in value.split(b","))
     return named
 
 
-def _lines(headers: Headers) -> bytes:
-    names = [name for name, _ in headers]
-    if b"" in names or b"".join(names).translate(None, _TOKEN):
-        raise Unsafe("a header name that is no token")
-    lines = b"\r\n".join([b": ".join(header) for header in headers]) + b"\r\n"
-    # All control characters are looked for at once: there must be none but the line ends put there above.
-    if len(lines.translate(None, _CONTROLS)) != len(lines) - 2 * len(headers):
-        raise Unsafe("a control character in a header value")
-    return lines
+def _joined(headers: Headers) -> bytes:
+    text = lines.joined(headers, _TOKEN, _VALUE)
+    if text is None:
+        raise Unsafe("a header name that is no token, or a control character in a header value")
+    return text

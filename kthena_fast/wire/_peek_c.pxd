@@ -43,6 +43,8 @@ cpdef Peek peek(body)
 @cython.locals(model=str)
 cpdef str require_model(Peek found)
 
+cpdef bytes splice(bytes body, Peek found, model, bint include_usage)
+
 cdef object _usage_edit(bytes body, Peek found)
 
 @cython.locals(

@@ -4,29 +4,22 @@ An engine, or a proxy before it, may resolve ``..`` and turn ``\\`` into ``/`` a
 would then leave ``/v1/``, or the prefix of a pod's own path, is refused instead of being guessed at.
 """
 
-from typing import Final
+from __future__ import annotations
 
-MAX_TARGET_BYTES: Final = 8190
-"""Of the request line; aiohttp's own default."""
+from typing import TYPE_CHECKING
 
-_HOST: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~%!$&()*+,;=:[]"
-"""What RFC 3986 lets a host and its port consist of, but for the quote."""
+from kthena_fast.core._choice import NO_EXTENSIONS
 
-_DOTS: Final = frozenset((".", ".."))
-
-
-def problem(target: bytes, path: str) -> str:
-    """Why this target is no plain one, for the client; empty if it is. ``path`` is the target's, decoded."""
-    if b"#" in target:
-        return "The request target must not have a fragment."
-    if "\\" in path:
-        return "The path must not hold a backslash."
-    # Most paths have no dot, and none of the API's own.
-    if "." in path and not _DOTS.isdisjoint(path.split("/")):
-        return "The path must not hold the segments '.' and '..'."
-    return ""
-
-
-def valid_host(value: bytes) -> bool:
-    """Whether this may be the value of a ``Host`` header: no spaces, quotes, controls or bytes beyond ASCII."""
-    return not value.translate(None, _HOST)
+if TYPE_CHECKING or NO_EXTENSIONS:
+    from kthena_fast.wire._targets_py import MAX_TARGET_BYTES as MAX_TARGET_BYTES
+    from kthena_fast.wire._targets_py import problem as problem
+    from kthena_fast.wire._targets_py import valid_host as valid_host
+else:
+    try:
+        from kthena_fast.wire._targets_c import MAX_TARGET_BYTES as MAX_TARGET_BYTES
+        from kthena_fast.wire._targets_c import problem as problem
+        from kthena_fast.wire._targets_c import valid_host as valid_host
+    except ModuleNotFoundError:
+        from kthena_fast.wire._targets_py import MAX_TARGET_BYTES as MAX_TARGET_BYTES
+        from kthena_fast.wire._targets_py import problem as problem
+        from kthena_fast.wire._targets_py import valid_host as valid_host

@@ -21,6 +21,7 @@ CLOCK = st.one_of(st.none(), st.none(), st.none(), st.none(), st.one_of(HOSTILE,
 CALL = st.one_of(
     st.tuples(st.just("enter"), st.integers(0, 2), USER, UNITS, st.one_of(st.integers(0, 5), HOSTILE)),
     st.tuples(st.just("enter"), st.integers(0, 2), st.sampled_from(USERS), st.integers(0, 500), st.integers(0, 3)),
+    st.tuples(st.just("admit"), st.integers(0, 2), USER, UNITS, st.one_of(st.integers(0, 5), HOSTILE)),
     st.tuples(st.just("pop"), st.integers(0, 2)),
     st.tuples(st.just("charge"), st.integers(0, 40), UNITS),
     st.tuples(st.just("settle"), st.integers(0, 40), UNITS),
@@ -57,10 +58,10 @@ class World:
 
     def call(self, now: Any, name: str, *arguments: Any) -> Any:
         ledger = self.ledger
-        if name == "enter":
+        if name in ("enter", "admit"):
             queue, user, units, standing = arguments
             self.tickets.append(self.heaps.Ticket())
-            return self.queues[queue].enter(self.tickets[-1], user, units, now, standing)
+            return getattr(self.queues[queue], name)(self.tickets[-1], user, units, now, standing)
         if name == "pop":
             ticket = self.queues[arguments[0]].pop(now)
             return None if ticket is None else (ticket.order, ticket.charged)
@@ -152,6 +153,7 @@ def random_call(rng: random.Random, tickets: list[Any]) -> tuple[Any, ...]:
     ticket = rng.choice(live)
     calls: list[tuple[int, tuple[Any, ...]]] = [
         (35, ("enter", rng.randrange(3), rng.choice(USERS), rng.randrange(500), rng.randrange(4))),
+        (10, ("admit", rng.randrange(3), rng.choice(USERS), rng.randrange(500), rng.randrange(4))),
         (20, ("pop", rng.randrange(3))),
         (10, ("charge", ticket, rng.choice([rng.randrange(3000), 2**33]))),
         (5, ("settle", ticket, rng.randrange(3000))),
@@ -179,6 +181,37 @@ def test_the_twins_agree_over_long_histories(policy: str, seed: int) -> None:
         assert pure.outcome(now, name, *arguments) == compiled.outcome(now, name, *arguments)
         assert pure.state(now) == compiled.state(now)
         check(pure)
+
+
+@pytest.mark.parametrize("suffix", ["c", "py"])
+@pytest.mark.parametrize("policy", ["window", "vtc", "lcf", "fcfs"])
+@pytest.mark.parametrize("seed", range(2))
+def test_to_be_admitted_is_to_enter_and_to_be_called(suffix: str, policy: str, seed: int) -> None:
+    rng = random.Random(seed)
+    one, other = World(suffix, policy), World(suffix, policy)
+    now = START
+    admitted = 0
+    for _ in range(500):
+        now += rng.choice([0.0, 0.1, 1.0, 5.0, rng.random() * 70])
+        name, *arguments = random_call(rng, one.tickets)
+        if name == "enter" and rng.random() < 0.6:
+            # Or somebody would wait nearly always.
+            name, arguments = "pop", [rng.randrange(3)]
+        if name == "admit":
+            queue = arguments[0]
+            if len(one.queues[queue]):
+                assert one.outcome(now, name, *arguments) == ("RuntimeError", "others wait")
+                one.tickets.pop()
+            elif one.outcome(now, name, *arguments) is None:
+                assert other.outcome(now, "enter", *arguments) is None
+                assert other.outcome(now, "pop", queue) == (one.tickets[-1].order, one.tickets[-1].charged)
+                admitted += 1
+            else:
+                assert other.outcome(now, "enter", *arguments)[0] == "LedgerFull"
+        else:
+            assert one.outcome(now, name, *arguments) == other.outcome(now, name, *arguments)
+        assert one.state(now) == other.state(now)
+    assert admitted > 20
 
 
 def test_the_compiled_twins_are_the_ones_in_use() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ from kthena_fast.gateway import replies
 from kthena_fast.gateway.inference import InferenceWay
 from kthena_fast.gateway.journey import Journey, Read
 from kthena_fast.gateway.state import State
+from kthena_fast.routing.snapshot import Pod
 from kthena_fast.settings import Settings
 from kthena_fast.upstream.deadlines import Deadlines
 from kthena_fast.upstream.forward import Request
@@ -111,9 +113,34 @@ class Noting(Journey):
         await self.go.wait()
         replies.send(downstream, 200, b"text/plain", b"%d" % len(self.exchanges), b"id")
 
+    def serve_at_once(self, exchange: Exchange, downstream: Downstream, done: Callable[[Exchange], object]) -> Any:
+        if self.go.is_set():
+            self.exchanges.append(exchange)
+            replies.send(downstream, 200, b"text/plain", b"%d" % len(self.exchanges), b"id")
+            done(exchange)
+            return None
+        return Waiting(self, exchange, downstream, done)
+
     def requests(self) -> list[bytes]:
         """What an engine would get."""
         return [_to_engine(exchange) for exchange in self.exchanges]
+
+
+class Waiting:
+    """A passage of a request that waits for `go`."""
+
+    def __init__(
+        self, journey: Noting, exchange: Exchange, downstream: Downstream, done: Callable[[Exchange], object]
+    ) -> None:
+        self._task = asyncio.ensure_future(journey.serve(exchange, downstream, self._read))
+        self._task.add_done_callback(lambda _: done(exchange))
+        self._body = exchange.body
+
+    async def _read(self) -> bytes:
+        return self._body
+
+    def cancel(self, reason: str = "") -> None:
+        self._task.cancel(reason)
 
 
 def _to_engine(exchange: Exchange) -> bytes:
@@ -129,12 +156,7 @@ def _to_engine(exchange: Exchange) -> bytes:
     return Request(b"POST", exchange.target, lines, exchange.body).head(_POD) + exchange.body
 
 
-class _Pod:
-    prefix = b""
-    authority = b"engine.test"
-
-
-_POD: Any = _Pod()
+_POD = Pod("key", "default", "pod", "engine.test", 80)
 
 
 class Stage:

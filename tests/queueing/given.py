@@ -152,9 +152,16 @@ class Desk:
         """A request arrives, with a prompt of so many tokens; it is in the queue or called when this returns."""
         exchange = self.exchange(user, model=model, tokens=tokens, headers=headers, path=path, **members)
         match = self.find(exchange)
-        wait = asyncio.create_task(self.turns.wait(exchange, match, lambda: self.find(exchange)))
+        wait = asyncio.create_task(self.take_a_turn(exchange, match))
         await pause()
         return Visitor(exchange, wait)
+
+    async def take_a_turn(self, exchange: Exchange, match: Match | None = None) -> Turn:
+        """As the journey takes it."""
+        turn = self.turns.enter(exchange, match or self.find(exchange), self.clock.time())
+        if turn.server is None:
+            await self.turns.wait(turn, lambda: self.find(exchange))
+        return turn
 
     def exchange(
         self,

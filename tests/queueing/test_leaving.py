@@ -45,8 +45,7 @@ async def test_who_is_cancelled_after_being_called_and_before_waking_gives_the_p
 async def test_who_is_cancelled_before_his_task_ever_ran_was_never_there() -> None:
     desk = Desk(one_server())
     exchange = desk.exchange("u")
-    match = desk.find(exchange)
-    task = asyncio.create_task(desk.turns.wait(exchange, match, lambda: match))
+    task = asyncio.create_task(desk.take_a_turn(exchange))
     task.cancel()
     await pause()
     assert task.cancelled()
@@ -99,7 +98,7 @@ async def test_who_is_cancelled_while_served_gives_the_permit_back() -> None:
 
     async def served() -> None:
         exchange = desk.exchange("u")
-        turn = await desk.turns.wait(exchange, desk.find(exchange), lambda: desk.find(exchange))
+        turn = await desk.take_a_turn(exchange)
         try:
             await asyncio.get_running_loop().create_future()
         finally:
@@ -123,7 +122,7 @@ async def test_whatever_step_a_request_is_cancelled_at_nothing_is_left_of_it(mom
 
     async def live() -> None:
         exchange = desk.exchange("u", tokens=10)
-        turn = await desk.turns.wait(exchange, desk.find(exchange), lambda: desk.find(exchange))
+        turn = await desk.take_a_turn(exchange)
         try:
             for _ in range(3):
                 exchange.sent = True
@@ -162,10 +161,11 @@ async def test_an_account_that_cannot_be_settled_still_gives_the_permit_back() -
     def broken() -> float:
         raise OSError("no clock")
 
-    wall, desk.turns.wall = desk.turns.wall, broken
+    terms = desk.turns.terms
+    wall, terms.wall = terms.wall, broken
     with pytest.raises(OSError, match="no clock"):
         holder.turn.end()
-    desk.turns.wall = wall
+    terms.wall = wall
     assert desk.permits() == 0
     desk.turns.call_all()
     await pause()

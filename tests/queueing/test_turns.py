@@ -337,10 +337,11 @@ async def test_a_gate_without_pods_sets_no_timer_that_fires_for_ever() -> None:
 async def test_what_the_record_says_of_the_wait() -> None:
     desk = Desk(one_server(), weights=(1.0, 2.0, 0.0))
     await served(desk, alice=30)
-    holder = await desk.come("holder")
+    holder = await desk.come("holder", tokens=7)
     first, second = await desk.come("bob"), await desk.come("alice")
     assert (first.exchange.queue_position, second.exchange.queue_position) == (1, 2)
     assert holder.exchange.queue_position == 0
+    assert holder.exchange.usage_at_admission == 0.0, "without its own input"
     desk.advance(1.5)
     holder.turn.end()
     await pause()

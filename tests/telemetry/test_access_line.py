@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +13,12 @@ from hypothesis import strategies as st
 
 from kthena_fast import errors
 from kthena_fast.errors import GatewayError
-from kthena_fast.telemetry import access_line, one_line
+from kthena_fast.telemetry import access_line, one_line, text_line
 from tests.telemetry.records import BEGAN, WALL, exchange, refused
+
+
+TEXT = sys.modules[text_line.text.__module__]
+"""The twin that runs."""
 
 
 @pytest.fixture(autouse=True)
@@ -21,11 +26,11 @@ def zone(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Ite
     """UTC, unless the test is parametrised with another zone."""
     monkeypatch.setenv("TZ", getattr(request, "param", "UTC"))
     time.tzset()
-    one_line._second.cache_clear()
+    one_line.of_second.cache_clear()
     yield
     monkeypatch.undo()
     time.tzset()
-    one_line._second.cache_clear()
+    one_line.of_second.cache_clear()
 
 
 def text(record: Any) -> str:
@@ -229,10 +234,10 @@ def test_a_value_of_megabytes_is_cut() -> None:
 
 
 def test_names_that_matched_no_route_are_not_remembered() -> None:
-    access_line._where.cache_clear()
+    TEXT._where.cache_clear()
     for number in range(20):
         text(refused(errors.model_not_found("x"), model=f"invented-{number}"))
-    assert access_line._where.cache_info().currsize == 0
+    assert TEXT._where.cache_info().currsize == 0
 
 
 @given(st.text(st.characters(codec=None)), st.text(st.characters(codec=None)))

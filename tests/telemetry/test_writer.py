@@ -29,7 +29,7 @@ class Output:
         self.open = threading.Event()
         self.open.set()
         self.answer: Callable[[bytes], int] = len
-        monkeypatch.setattr("kthena_fast.telemetry.writer.os.write", self._write)
+        monkeypatch.setattr("os.write", self._write)
 
     def _write(self, file: int, data: memoryview) -> int:
         self.calls += 1

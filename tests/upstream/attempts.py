@@ -55,7 +55,11 @@ class Attempt:
         self.client = client or Client()
         self.exchange = an_exchange(method)
         loop = asyncio.get_running_loop()
-        self.relay: Any = module.Relay(loop, self.exchange, self.client, Flow(), strip_usage, may_refuse, tally)
+        self.told: list[Outcome] = []
+        """What whoever waits for the end heard."""
+        self.relay: Any = module.Relay(
+            loop, self.exchange, self.client, Flow(), strip_usage, may_refuse, tally, self.told.append
+        )
 
     def hear(self, *pieces: bytes) -> Attempt:
         for piece in pieces:
@@ -68,7 +72,9 @@ class Attempt:
 
     @property
     def outcome(self) -> Outcome | None:
-        return self.relay.outcome.result() if self.relay.outcome.done() else None
+        outcome: Outcome | None = self.relay.outcome
+        assert self.told == ([] if outcome is None else [outcome])
+        return outcome
 
     def __repr__(self) -> str:
         return f"{self.outcome and self.outcome.name} {self.client!r} reusable={self.relay.is_reusable}"

@@ -51,7 +51,8 @@ class Gateway:
         client = client or Client()
         lines = b"Content-Length: %d\r\nX-Request-Id: r-1\r\n" % len(body)
         request = forward.Request(b"POST", exchange.target, lines, body, **options)
-        task = asyncio.ensure_future(self.forwarder.forward(exchange, server, client, request, self.gauge))
+        forwarding = self.forwarder.forwarding(exchange, server, client, request, self.gauge)
+        task = asyncio.ensure_future(forwarding.complete())
         self.tasks.append(task)
         return Call(task, exchange, client)
 

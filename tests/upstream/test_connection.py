@@ -64,7 +64,7 @@ class Line:
 
     def ask(self, body: bytes = b"", client: Client | None = None) -> Relay:
         loop = asyncio.get_running_loop()
-        relay = Relay(loop, an_exchange(), client or Client(), self.connection, False, False, None)
+        relay = Relay(loop, an_exchange(), client or Client(), self.connection, False, False, None, lambda _: None)
         self.connection.send(b"head", body, relay)
         return relay
 
@@ -86,7 +86,7 @@ async def test_it_is_reusable_only_after_a_whole_answer_to_a_whole_request() -> 
     relay = line.ask()
     seen.append(line.connection.is_reusable)
     line.connection.data_received(OK)
-    assert relay.outcome.result() is Outcome.DONE
+    assert relay.outcome is Outcome.DONE
     seen.append(line.connection.is_reusable)
     line.transport.unsent = 1
     seen.append(line.connection.is_reusable)
@@ -154,7 +154,7 @@ async def test_an_engine_that_closes_says_why_to_the_relay() -> None:
         line = Line()
         relay = line.ask()
         line.connection.connection_lost(failure)
-        assert (relay.outcome.result(), relay.detail) == (Outcome.LOST, why)
+        assert (relay.outcome, relay.detail) == (Outcome.LOST, why)
 
 
 async def test_waiting_for_the_engine_to_read_holds_nothing_back() -> None:

@@ -175,17 +175,6 @@ async def test_the_time_to_the_head_ends_with_the_head(attempt: Begin) -> None:
     assert in_time.hear(chunked(b"hello")).outcome is Outcome.DONE
 
 
-async def test_a_cancelled_task_does_not_stop_the_relay_from_ending(attempt: Begin) -> None:
-    heard = attempt().hear(CHUNKED)
-    heard.relay.outcome.cancel()
-    heard.lose()
-    assert heard.client.end == "aborted"
-    unanswered = attempt()
-    unanswered.relay.outcome.cancel()
-    unanswered.lose()
-    assert not unanswered.client.started
-
-
 async def test_the_framing_is_length_for_a_status_without_a_body(attempt: Begin) -> None:
     heard = attempt().hear(b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n")
     assert heard.client.framing is Framing.LENGTH

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from typing import Any
 
 import pytest
 
@@ -296,10 +297,8 @@ async def test_bytes_that_nobody_asked_for_end_a_kept_connection(gateway: Gatewa
     assert again.client.body == b"{}"
 
 
-class Marked(Exchange):
-    """An exchange that tells when it is gone."""
-
-    __slots__ = ("__weakref__",)
+class Mark:
+    """Hung on an exchange, it tells when that is gone."""
 
 
 @pytest.mark.parametrize("said", [OK, STREAM + chunked(b"data: [DONE]\n\n"), b"HTTP/1.1 503 Busy\r\n\r\n"])
@@ -308,13 +307,18 @@ async def test_what_a_request_used_is_freed_without_the_collector(
 ) -> None:
     first, second = await engines("first"), await engines("second")
     server = a_server(first.pod, second.pod, timeout=60.0)
-    exchange = Marked("POST", b"/", "/", "", "HTTP/1.1", [], "::1", "::1", "http", b"r-1", 0.0, 0.0)
-    gone = weakref.ref(exchange)
+    exchange = Exchange("POST", b"/", "/", "", "HTTP/1.1", [], "::1", "::1", "http", b"r-1", 0.0, 0.0)
+    mark: Any = Mark()
+    exchange.form = mark
+    gone = weakref.ref(mark)
+    del mark
     gc.collect()
     gc.disable()
     try:
         serving = asyncio.ensure_future(
-            gateway.forwarder.forward(exchange, server, Client(), forward.Request(b"POST", b"/", b"", b""))
+            gateway.forwarder.forwarding(
+                exchange, server, Client(), forward.Request(b"POST", b"/", b"", b"")
+            ).complete()
         )
         del exchange
         (await first.asked()).say(said)
@@ -327,3 +331,27 @@ async def test_what_a_request_used_is_freed_without_the_collector(
         assert gone() is None
     finally:
         gc.enable()
+
+
+class Hasty(Client):
+    """Cancels its request's task in the moment in which its answer ends."""
+
+    task: asyncio.Task[None]
+
+    def finish(self) -> None:
+        super().finish()
+        self.task.cancel()
+
+
+async def test_a_task_that_is_cancelled_as_its_answer_ends_keeps_the_connection(
+    gateway: Gateway, engines: StartEngine
+) -> None:
+    engine = await engines("pod-0")
+    client = Hasty()
+    call = gateway.ask(a_server(engine.pod), client)
+    client.task = call.task
+    (await engine.asked()).say(OK)
+    with pytest.raises(asyncio.CancelledError):
+        await call.task
+    assert client.body == b"{}"
+    assert repr(gateway.pool) == "<Pool pods=1 idle=1>"

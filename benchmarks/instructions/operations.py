@@ -1,0 +1,344 @@
+"""What is counted: each operation on a gateway as `app` puts it together, with everything on, in memory.
+
+An operation is made ready (`prepare`, not counted) and then done so many times (`run`, counted).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from benchmarks.instructions import calibration
+from kthena_fast.exchange.downstream import Downstream, Flow, Framing
+from kthena_fast.exchange.record import Exchange
+from kthena_fast.gateway import app, replies
+from kthena_fast.gateway.journey import Journey
+from kthena_fast.settings import Settings
+from tests.gateway import in_memory, running
+
+MESSAGES = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "What does a gateway do all day? " * 4},
+]
+
+
+def _request(**members: Any) -> bytes:
+    """As the OpenAI SDK writes it."""
+    document = {"model": running.MODEL, "messages": MESSAGES, "max_tokens": 100, "user": "ann", **members}
+    return running.request(
+        orjson.dumps(document),
+        "Accept: application/json",
+        "Accept-Encoding: gzip, deflate",
+        "Connection: keep-alive",
+        "Content-Type: application/json",
+        "User-Agent: OpenAI/Python 2.8.0",
+        "X-Stainless-Lang: python",
+        "Authorization: Bearer sk-0123456789",
+    )
+
+
+REQUEST = _request()
+STREAMING = _request(stream=True, stream_options={"include_usage": True})
+ANSWER_BODY = orjson.dumps(
+    {
+        "id": "chatcmpl-0123456789abcdef0123456789abcdef",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": running.MODEL,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "token " * 10}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 40, "total_tokens": 52, "completion_tokens": 12},
+    }
+)
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\ndate: Mon, 01 Jan 2024 00:00:00 GMT\r\nserver: uvicorn\r\ncontent-length: %d\r\n"
+    b"content-type: application/json\r\n\r\n%b" % (len(ANSWER_BODY), ANSWER_BODY)
+)
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ndate: Mon, 01 Jan 2024 00:00:00 GMT\r\nserver: uvicorn\r\n"
+    b"content-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+EVENT = b"data: %b\n\n" % orjson.dumps(
+    {
+        "id": "chatcmpl-0123456789abcdef0123456789abcdef",
+        "object": "chat.completion.chunk",
+        "created": 1_700_000_000,
+        "model": running.MODEL,
+        "choices": [{"index": 0, "delta": {"content": " token"}, "finish_reason": None}],
+    }
+)
+CHUNK = b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
+
+
+class Operation(Protocol):
+    """`times` is N; see the package."""
+
+    times: int
+
+    async def prepare(self, times: int) -> None: ...
+
+    async def run(self, times: int) -> None: ...
+
+
+class Requests:
+    """Whole requests, one after the other on one connection: each is parsed, proxied to an engine and answered."""
+
+    times = 200
+
+    def __init__(self, gateway: Made, burn: Callable[[], object]) -> None:
+        self._loop = gateway.loop
+        self._burn = burn
+        self._left = 0
+        self._done: asyncio.Future[None]
+        gateway.loop.on_connect = self._on_engine
+        self._client = gateway.connect()
+        self._client.on_write = self._on_answer
+
+    async def prepare(self, times: int) -> None:
+        self._left = times
+        self._done = self._loop.create_future()
+
+    async def run(self, times: int) -> None:
+        self._ask()
+        await self._done
+
+    def _ask(self) -> None:
+        self._burn()
+        self._client.protocol.data_received(REQUEST)
+
+    def _on_engine(self, transport: in_memory.Transport) -> None:
+        transport.on_write = lambda _: self._loop.call_soon(transport.protocol.data_received, ANSWER)
+
+    def _on_answer(self, data: bytes) -> None:
+        if not data.startswith(b"HTTP/1.1 200 OK\r\n") or not data.endswith(ANSWER_BODY):
+            self._done.set_exception(AssertionError(f"the client got {data!r}"))
+            return
+        self._left -= 1
+        if self._left:
+            self._loop.call_soon(self._ask)
+        else:
+            self._done.set_result(None)
+
+
+class Chunks:
+    """Chunks of one stream, from the engine's connection to the client's, each with one event of 190 bytes."""
+
+    times = 1000
+
+    def __init__(self, gateway: Made, burn: Callable[[], object]) -> None:
+        self._gateway = gateway
+        self._burn = burn
+        self._engine: in_memory.Transport | None = None
+        self._asked = gateway.loop.create_future()
+        self._written = 0
+        gateway.loop.on_connect = self._on_engine
+        client = gateway.connect()
+        client.on_write = self._on_answer
+        client.protocol.data_received(STREAMING)
+
+    def _on_engine(self, transport: in_memory.Transport) -> None:
+        self._engine = transport
+        transport.on_write = lambda _: self._asked.set_result(None)
+
+    async def prepare(self, times: int) -> None:
+        await self._asked
+        if not self._written:
+            assert self._engine is not None
+            self._engine.protocol.data_received(STREAM_HEAD + CHUNK)
+        self._written = 0
+
+    async def run(self, times: int) -> None:
+        assert self._engine is not None
+        receive = self._engine.protocol.data_received
+        for _ in range(times):
+            self._burn()
+            receive(CHUNK)
+        assert self._written == times
+
+    def _on_answer(self, data: bytes) -> None:
+        self._written += 1
+        assert data.endswith(CHUNK), data
+
+
+class Parses:
+    """Requests that the lane reads and hands to a journey that answers them at once."""
+
+    times = 300
+
+    def __init__(self, gateway: Made, burn: Callable[[], object]) -> None:
+        self._burn = burn
+        self._client = gateway.connect()
+        gateway.journey_of_lanes(_Answering())
+
+    async def prepare(self, times: int) -> None: ...
+
+    async def run(self, times: int) -> None:
+        receive = self._client.protocol.data_received
+        for _ in range(times):
+            self._burn()
+            receive(REQUEST)
+            await asyncio.sleep(0)
+
+
+class Steps:
+    """The steps of the journey without the lane: peek, match, identify, a turn where there are turns, pick, an engine's
+    answer, settle."""
+
+    times = 300
+
+    def __init__(self, gateway: Made, burn: Callable[[], object]) -> None:
+        self._burn = burn
+        self._loop = gateway.loop
+        self._journey = gateway.journey
+        self._left = 0
+        self._done: asyncio.Future[None]
+        self._exchanges: list[Exchange] = []
+        head, _, self._body = REQUEST.partition(b"\r\n\r\n")
+        lines = [line.partition(b": ") for line in head.split(b"\r\n")[1:]]
+        self._fields = [(name.lower(), value) for name, _, value in lines]
+        gateway.loop.on_connect = self._on_engine
+
+    async def prepare(self, times: int) -> None:
+        self._exchanges = [self._exchange() for _ in range(times)]
+        self._left = times
+        self._done = self._loop.create_future()
+
+    async def run(self, times: int) -> None:
+        self._go_on()
+        await self._done
+        assert all(exchange.status == 200 for exchange in self._exchanges)
+
+    def _go_on(self) -> None:
+        self._burn()
+        self._journey.serve_at_once(self._exchanges[-self._left], _Nobody(), self._on_settled)
+
+    def _on_settled(self, exchange: Exchange) -> None:
+        self._left -= 1
+        if self._left:
+            self._loop.call_soon(self._go_on)
+        else:
+            self._done.set_result(None)
+
+    def _on_engine(self, transport: in_memory.Transport) -> None:
+        transport.on_write = lambda _: self._loop.call_soon(transport.protocol.data_received, ANSWER)
+
+    def _exchange(self) -> Exchange:
+        path = "/v1/chat/completions"
+        now = asyncio.get_running_loop().time()
+        exchange = Exchange(
+            "POST",
+            path.encode(),
+            path,
+            "",
+            "HTTP/1.1",
+            self._fields,
+            "192.0.2.1",
+            "192.0.2.1",
+            "http",
+            b"id",
+            now,
+            time.time(),
+        )
+        exchange.body = self._body
+        return exchange
+
+
+class Calibration:
+    """The fixed piece of work that figures are compared with where there is none of this build."""
+
+    times = 150
+
+    def __init__(self, gateway: Made, burn: Callable[[], object]) -> None:
+        self._burn = burn
+        self._proxy = calibration.Proxy(gateway.loop)
+
+    async def prepare(self, times: int) -> None: ...
+
+    async def run(self, times: int) -> None:
+        for _ in range(times):
+            self._burn()
+            await self._proxy.serve(REQUEST, ANSWER)
+
+
+class Made:
+    """A gateway in memory, and its parts where an operation leaves others out."""
+
+    def __init__(self, gateway: app.Gateway, loop: in_memory.Loop) -> None:
+        assert gateway._way is not None
+        self._way = gateway._way
+        self.loop = loop
+        self.journey = gateway._way.journey
+
+    def connect(self) -> in_memory.Transport:
+        """A client's new connection."""
+        protocol = self._way.accept()
+        transport = in_memory.Transport(protocol)
+        protocol.connection_made(transport)
+        return transport
+
+    def journey_of_lanes(self, journey: Journey) -> None:
+        self._way.journey = journey
+
+
+@contextlib.asynccontextmanager
+async def gateway(log: Path, *, fair: bool) -> AsyncIterator[Made]:
+    """One with the access log and the metrics on, and with fairness or without; its one pod is not there."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, in_memory.Loop)
+    settings = Settings(
+        access_log_output=str(log),
+        enable_fairness_scheduling=fair,
+        # The pod has no metrics to read.
+        metrics_scrape_interval=86_400.0,
+    )
+    source = running.Given(running.objects(["10.0.0.1:8000"]))
+    options = app.Options("127.0.0.1", 0, metrics_port=0, debug_port=0)
+    async with app.running(options, settings, source) as started:
+        await source.begun.wait()
+        yield Made(started, loop)
+
+
+class _Answering(Journey):
+    """Answers at once."""
+
+    def __init__(self) -> None: ...
+
+    def serve_at_once(self, exchange: Exchange, downstream: Downstream, done: Callable[[Exchange], object]) -> None:
+        replies.send(downstream, 200, b"text/plain", b"ok", exchange.request_id)
+        done(exchange)
+
+
+class _Nobody:
+    """A client that takes what it gets."""
+
+    accepts_chunked = wants_body = True
+    started = False
+
+    def end_connection(self) -> None: ...
+
+    def start(self, status: int, lines: bytes, framing: Framing, first: bytes = b"") -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def attach(self, flow: Flow | None) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+OPERATIONS: dict[str, tuple[Callable[[Made, Callable[[], object]], Operation], bool]] = {
+    "calibration": (Calibration, True),
+    "request": (Requests, True),
+    "request_unfair": (Requests, False),
+    "lane_parse": (Parses, True),
+    "steps": (Steps, True),
+    "steps_unfair": (Steps, False),
+    "relay_chunk": (Chunks, True),
+}
+"""Name -> what does it, and whether fairness is on."""

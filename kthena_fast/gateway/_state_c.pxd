@@ -1,0 +1,13 @@
+import cython
+
+
+@cython.final
+cdef class State:
+    cdef public object snapshot
+    cdef public str detail
+    cdef public bint draining
+    cdef readonly dict serving
+    cdef object _idle, _synced
+
+    cpdef begin(self, exchange, passage)
+    cpdef settle(self, exchange)

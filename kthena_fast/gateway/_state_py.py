@@ -1,0 +1,72 @@
+"""The source of both twins; `state` is the contract."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from kthena_fast.exchange.downstream import LEAVING
+from kthena_fast.routing import build
+
+if TYPE_CHECKING:
+    from kthena_fast.exchange.record import Exchange
+    from kthena_fast.routing.snapshot import Snapshot
+
+
+class Cancellable(Protocol):
+    """What serves a request (`journey.Passage`)."""
+
+    def cancel(self, reason: str = "") -> None: ...
+
+
+class State:
+    """Read by every request, written by the source and by the life of the process."""
+
+    __slots__ = ("_idle", "_synced", "detail", "draining", "serving", "snapshot")
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot = build.EMPTY
+        """Empty until the first one is published."""
+        self.detail = "no objects have been read yet"
+        """Why the gateway is not ready; empty when it is."""
+        self.draining = False
+        self.serving: dict[Exchange, Cancellable] = {}
+        """Requests that were accepted and are not settled, with what ends each."""
+        self._idle = asyncio.Event()
+        self._synced = asyncio.Event()
+
+    @property
+    def synced(self) -> bool:
+        return not self.detail
+
+    def is_draining(self) -> bool:
+        return self.draining
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Put a snapshot in service; requests that have matched on the one before keep it."""
+        self.snapshot = snapshot
+        self.detail = ""
+        self._synced.set()
+
+    async def until_synced(self) -> None:
+        """Return when the first snapshot is in service."""
+        await self._synced.wait()
+
+    def begin(self, exchange: Exchange, passage: Cancellable) -> None:
+        self.serving[exchange] = passage
+
+    def settle(self, exchange: Exchange) -> None:
+        self.serving.pop(exchange, None)
+        if not self.serving:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Return when no accepted request is left."""
+        while self.serving:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def abort_all(self) -> None:
+        """End every request that is left: waiters answer 503, streams are aborted."""
+        for passage in list(self.serving.values()):
+            passage.cancel(LEAVING)

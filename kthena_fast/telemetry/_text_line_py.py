@@ -1,0 +1,163 @@
+"""The source of both twins; `text_line` is the contract."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Final
+
+from kthena_fast.telemetry import one_line
+from kthena_fast.telemetry.one_line import MAX_VALUE, cut, quoted
+
+if TYPE_CHECKING:
+    from kthena_fast.exchange.record import Exchange
+
+MODEL_SERVER: Final = "model_server"
+
+NO_WAIT: Final = " queue_time=0ms queue_position=0"
+"""Of nearly every request, where any could have to wait."""
+
+_CACHED: Final = 64
+"""Characters up to which a path is remembered: those of the API."""
+
+
+def text(exchange: Exchange, now: float) -> bytes:
+    """The line of a finished record; `now` is when it ended, unless it says so itself."""
+    error = exchange.error
+    failure = origin = ""
+    if error is not None:
+        failure = f" error={error.reason}:{quoted(error.message)}"
+        origin = " error_origin=upstream" if error.origin == "upstream" else ""
+    path = exchange.path
+    if len(path) < _CACHED:
+        request = _request(exchange.method, path, exchange.protocol)
+    else:
+        request = f"{exchange.method} {one_line.inside_quotes(path)} {exchange.protocol}"
+    # Only names of objects are kept: what matched no route may be any name, a new one each time.
+    where = _where if exchange.route else _where.__wrapped__
+    route, backend = where(cut(exchange.model), exchange.route, exchange.server, exchange.upstream_model)
+    pod = _object_name(exchange.pod) if exchange.pod else ""
+    request_id = f" request_id={_safe(exchange.request_id.decode('latin-1'))}" if exchange.request_id else ""
+    status = exchange.upstream_status
+    upstream_status = f" upstream_status_code={status}" if status else ""
+    tries = exchange.attempts
+    attempts = f" upstream_attempts={tries}" if tries else ""
+    tokens_in = exchange.input_tokens or exchange.prompt_estimate
+    tokens_out = exchange.output_tokens
+    tokens = f" tokens={tokens_in}/{tokens_out}" if tokens_in or tokens_out else ""
+    answered = exchange.status
+    ended = exchange.ended
+    taken = _timings(exchange, now if ended is None else ended)
+    return (
+        f'[{_timestamp(exchange.wall)}] "{request}" {answered}{failure}{route}{pod}{request_id}{backend}'
+        f"{upstream_status}{attempts}{origin}{tokens} timings={taken}{_ours(exchange)}\n"
+    ).encode()
+
+
+@functools.lru_cache(maxsize=1024)
+def _request(method: str, path: str, protocol: str) -> str:
+    return f"{method} {one_line.inside_quotes(path)} {protocol}"
+
+
+@functools.lru_cache(maxsize=4096)
+def _where(model: str, route: str, server: str, upstream_model: str) -> tuple[str, str]:
+    first = (("model_name", model), ("model_route", route), ("model_server", server))
+    second = (
+        ("backend_type", MODEL_SERVER if server else ""),
+        ("backend_name", server),
+        ("upstream_model", upstream_model),
+    )
+    before, after = (
+        "".join(f" {name}={quoted(value)}" for name, value in fields if value) for fields in (first, second)
+    )
+    return before, after
+
+
+@functools.lru_cache(maxsize=4096)
+def _object_name(name: str) -> str:
+    return f" selected_pod={quoted(name)}"
+
+
+def _ours(exchange: Exchange) -> str:
+    user = f" user={_safe(exchange.user)}" if exchange.user else ""
+    ttft = ""
+    if exchange.streaming and exchange.first_byte is not None:
+        waited = _milliseconds(exchange.first_byte - exchange.began)
+        ttft = f" ttft={waited}ms"
+    client = f" client={_safe(exchange.client)}" if exchange.client else ""
+    size = exchange.bytes_out
+    line = f"{user}{ttft} bytes={size}{client}"
+    if not exchange.policy:
+        return line
+    wait = NO_WAIT
+    position = exchange.queue_position
+    if exchange.queue_time or position:
+        queued = _milliseconds(exchange.queue_time)
+        wait = f" queue_time={queued}ms queue_position={position}"
+    standing = _standing(exchange.share_at_admission, exchange.policy)
+    used = exchange.usage_at_admission
+    if used is None:
+        return f"{line}{wait}{standing}"
+    return f"{line}{wait} usage_at_admission={int(used) if used.is_integer() else used}{standing}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _standing(share: float | None, policy: str) -> str:
+    if share is None:
+        return f" policy={policy}"
+    return f" share_at_admission={int(share) if share.is_integer() else round(share, 6)} policy={policy}"
+
+
+def _safe(value: str) -> str:
+    """`quoted`, without a call for what need not be."""
+    if len(value) <= MAX_VALUE and value.isprintable() and " " not in value and '"' not in value:
+        return value
+    return quoted(value)
+
+
+def _timestamp(wall: float) -> str:
+    """`one_line.timestamp`, the same to the digit."""
+    ticks = int(wall * 1e6 + 0.5)
+    second = ticks // 1_000_000
+    microseconds = ticks - second * 1_000_000
+    date, zone = one_line.of_second(second)
+    if not microseconds:
+        return f"{date}{zone}"
+    digits = f"{microseconds:06d}".rstrip("0")
+    return f"{date}.{digits}{zone}"
+
+
+def timings(exchange: Exchange, now: float) -> tuple[int, int, int, int]:
+    """Milliseconds in all, until the body was understood, until the engine was done, and after that.
+
+    As upstream measures them: a request that never reached an engine shows its wait in the third; one whose body was
+    not understood is all in the second.
+    """
+    began = exchange.began
+    parsed = exchange.parsed
+    ended = now if exchange.ended is None else exchange.ended
+    total = _milliseconds(ended - began)
+    if not exchange.model:
+        return total, total, 0, 0
+    forwarded = parsed if exchange.forwarded is None else exchange.forwarded
+    done = ended if exchange.upstream_ended is None else exchange.upstream_ended
+    return total, _milliseconds(parsed - began), _milliseconds(done - forwarded), _milliseconds(ended - done)
+
+
+def _timings(exchange: Exchange, ended: float) -> str:
+    """`timings` as they stand in a line."""
+    began = exchange.began
+    parsed = exchange.parsed
+    total = _milliseconds(ended - began)
+    if not exchange.model:
+        return f"{total}ms({total}+0+0)"
+    forwarded = parsed if exchange.forwarded is None else exchange.forwarded
+    done = ended if exchange.upstream_ended is None else exchange.upstream_ended
+    reading = _milliseconds(parsed - began)
+    upstream = _milliseconds(done - forwarded)
+    response = _milliseconds(ended - done)
+    return f"{total}ms({reading}+{upstream}+{response})"
+
+
+def _milliseconds(seconds: float) -> int:
+    # Half a microsecond, because 100.812 - 100.0 may be a little less than 0.812.
+    return int(seconds * 1000 + 0.0005)

@@ -1,0 +1,22 @@
+import cython
+
+from kthena_fast.upstream._relay_c cimport Relay as Relay_c
+
+
+@cython.final
+cdef class Connection:
+    cdef object _owner
+    cdef Relay_c _relay
+    cdef long long _served
+    cdef bint _paused
+    cdef public object idle_since
+    cdef public bint is_open
+    cdef public object transport
+
+    cpdef send(self, bytes head, bytes body, Relay_c relay)
+    cpdef rest(self, now)
+    @cython.locals(relay=Relay_c)
+    cpdef abort(self)
+    cpdef resume_reading(self)
+    @cython.locals(relay=Relay_c)
+    cpdef data_received(self, bytes data)

@@ -1,0 +1,27 @@
+import cython
+
+from kthena_fast.routing._snapshot_c cimport Pod as Pod_c
+from kthena_fast.upstream._connection_c cimport Connection as Connection_c
+
+
+@cython.final
+cdef class Kept:
+    cdef readonly Pod_c pod
+    cdef readonly list idle
+    cdef public bint is_retired
+
+    cpdef forget(self, Connection_c connection)
+
+
+@cython.final
+cdef class Pool:
+    cdef object _loop, _tls, _sweeper
+    cdef double _connect_timeout
+    cdef Py_ssize_t _most_idle
+    cdef set _kept
+    cdef bint _is_closed
+
+    @cython.locals(kept=Kept, connection=Connection_c)
+    cpdef Connection_c take(self, Pod_c pod)
+    @cython.locals(kept=Kept)
+    cpdef give_back(self, Pod_c pod, Connection_c connection)

@@ -1,0 +1,158 @@
+"""The source of both twins; `pool` is the contract."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterable
+from typing import Final
+
+from kthena_fast.routing.snapshot import Pod
+from kthena_fast.upstream.connection import Connection
+
+IDLE_SECONDS: Final = 60.0
+"""How long a connection is kept unused; engines that give up earlier (vLLM: 5 s) close it themselves."""
+
+SWEEP_SECONDS: Final = 10.0
+MOST_IDLE: Final = 512
+"""Kept for one pod; a burst may open more, which are closed when it is over."""
+
+
+class Kept:
+    """The connections that wait at one pod."""
+
+    __slots__ = ("idle", "is_retired", "pod")
+
+    def __init__(self, pod: Pod) -> None:
+        self.pod = pod
+        self.idle: list[Connection] = []
+        """In the order in which they were given back."""
+        self.is_retired = False
+
+    def forget(self, connection: Connection) -> None:
+        if connection.idle_since is not None:
+            self.idle.remove(connection)
+
+
+class Pool:
+    """Gives connections out and takes them back; connects directly, whatever proxy the environment names."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        connect_timeout: float,
+        tls: ssl.SSLContext | None = None,
+        most_idle: int = MOST_IDLE,
+    ) -> None:
+        """`tls` is used for pods that ask for it; whether it verifies is for its maker to say. `most_idle` connections
+        are kept for each pod."""
+        self._loop = loop
+        self._connect_timeout = connect_timeout
+        self._tls = tls
+        self._most_idle = most_idle
+        self._kept: set[Kept] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<Pool pods={len(self._kept)} idle={self.idle}>"
+
+    @property
+    def idle(self) -> int:
+        """Connections that wait for work."""
+        return sum(len(kept.idle) for kept in self._kept)
+
+    def take(self, pod: Pod) -> Connection | None:
+        """A connection that waits for work, or None: then `connect`."""
+        kept: Kept | None = pod.connections
+        if kept is None:
+            return None
+        while kept.idle:
+            connection = kept.idle.pop()
+            connection.idle_since = None
+            if not connection.transport.is_closing():
+                return connection
+            # Its transport knows of its end and has not told it yet.
+        return None
+
+    async def connect(self, pod: Pod) -> Connection:
+        """A new connection; `OSError` (`TimeoutError` and `ssl.SSLError` among them) when there is none to be had."""
+        kept: Kept | None = pod.connections
+        if kept is None:
+            kept = pod.connections = Kept(pod)
+            kept.is_retired = self._is_closed
+            self._kept.add(kept)
+        tls = self._tls if pod.tls else None
+        if pod.tls and tls is None:
+            raise OSError("the pod asks for TLS and none is set up")
+        connection = Connection(kept)
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                await self._loop.create_connection(  # type: ignore[type-var]  # a protocol by shape, not by ancestry
+                    lambda: connection,
+                    pod.host,
+                    pod.port,
+                    ssl=tls,
+                    server_hostname=pod.server_name if tls is not None else None,
+                )
+        except UnicodeError as problem:
+            raise OSError(f"{pod.host!r} is not a host name") from problem
+        except BaseException:
+            # A cancellation may come when all is done but the return.
+            connection.abort()
+            raise
+        if not connection.is_open:
+            raise ConnectionResetError("closed as soon as it was open")
+        sock = connection.transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A node that vanishes during a long silence says nothing; the kernel asks.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return connection
+
+    def give_back(self, pod: Pod, connection: Connection) -> None:
+        """The exchange is over: the connection is kept when it can serve again, and closed when not."""
+        kept: Kept = pod.connections
+        if not connection.is_reusable or kept.is_retired or len(kept.idle) >= self._most_idle:
+            connection.abort()
+            return
+        connection.rest(self._loop.time())
+        kept.idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def retain(self, pods: Iterable[Pod]) -> None:
+        """Only these pods are served from now on; one that left before and is among them is welcome again."""
+        staying = set(pods)
+        for pod in staying:
+            if pod.connections is not None and pod.connections.is_retired and not self._is_closed:
+                pod.connections.is_retired = False
+                self._kept.add(pod.connections)
+        for kept in [kept for kept in self._kept if kept.pod not in staying]:
+            self._retire(kept)
+
+    def close(self) -> None:
+        """Close what waits; what is in use is closed when it is given back."""
+        self._is_closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for kept in list(self._kept):
+            self._retire(kept)
+
+    def _retire(self, kept: Kept) -> None:
+        kept.is_retired = True
+        self._kept.discard(kept)
+        for connection in list(kept.idle):
+            connection.abort()
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        oldest = self._loop.time() - IDLE_SECONDS
+        for kept in self._kept:
+            # The first was given back longest ago.
+            while kept.idle and (kept.idle[0].idle_since or 0.0) <= oldest:
+                kept.idle[0].abort()
+        if any(kept.idle for kept in self._kept):
+            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)

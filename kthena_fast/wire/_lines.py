@@ -1,0 +1,32 @@
+"""Bytes held to tables, and put together to lines, for the twins that write heads.
+
+``_lines.pxd`` holds the same functions in C, and the compiled twins take those in place of these, without a call; the
+agreement tests of ``headers`` hold the two to the same answers. A table has 256 bytes: 1 for each byte that is allowed,
+0 for the others.
+"""
+
+
+def table(allowed: bytes) -> bytes:
+    """The table of these bytes."""
+    return bytes(1 if code in allowed else 0 for code in range(256))
+
+
+def all_of(data: bytes, allowed: bytes) -> bool:
+    """Whether a table allows every byte."""
+    return 0 not in data.translate(allowed)
+
+
+def joined(headers: list[tuple[bytes, bytes]], names: bytes, values: bytes) -> bytes | None:
+    """``name: value`` and CRLF for each header; None where a table does not allow a name or a value, or a name is
+    empty."""
+    every = b"".join([name for name, _ in headers])
+    if not all_of(every, names) or b"" in [name for name, _ in headers]:
+        return None
+    if not all_of(b"".join([value for _, value in headers]), values):
+        return None
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+def hex16(number: int) -> bytes:
+    """The sixteen hexadecimal digits of a number of 64 bits."""
+    return b"%016x" % number
