@@ -29,6 +29,7 @@ import psutil
 import trustme
 import uvloop
 
+from kthena_fast.webhook.endpoint import KINDS
 from tests.gateway import processes
 from tests.resources import corpus
 from tests.webhook import asking
@@ -61,21 +62,23 @@ def mixed(number: int) -> bytes:
     return orjson.dumps(kinds[number % len(kinds)])
 
 
-def megabytes() -> dict[str, dict[str, Any]]:
-    """Objects of about 3 MB, each of another sort."""
-    headers = {f"x-header-{number:07}": {"exact": "v" * 64} for number in range(3 * MEGABYTE // 100)}
+def large(size: int) -> dict[str, dict[str, Any]]:
+    """Objects of about so many bytes, each of another sort."""
+    headers = {f"x-header-{number:07}": {"exact": "v" * 64} for number in range(size // 100)}
     good = corpus.matching(headers=headers)
-    expressions = {f"x{number}": {"regex": f"^a{number}(b|c)*[d-z]+$"} for number in range(3 * MEGABYTE // 43)}
-    labels = {f"k{number:08}": "v" * 10 for number in range(3 * MEGABYTE // 26)}
-    wrong = {f"k{number:08}": number for number in range(3 * MEGABYTE // 22)}
+    expressions = {f"x{number}": {"regex": f"^a{number}(b|c)*[d-z]+$"} for number in range(size // 43)}
+    labels = {f"k{number:08}": "v" * 10 for number in range(size // 26)}
+    wrong = {f"k{number:08}": number for number in range(size // 22)}
     return {
-        "a route, 30,000 header conditions": asking.review(good),
+        f"a route, {len(headers):,} header conditions": asking.review(good),
         "the same, its spec changed": asking.review(asking.changed(good, loraAdapters=["a"]), good),
         "the same, its metadata changed": asking.review(good, good),
-        "a route, 70,000 expressions": asking.review(corpus.matching(headers=expressions)),
-        "a server, 115,000 labels": asking.review(corpus.server(workloadSelector={"matchLabels": labels})),
-        "a server, 136,000 labels that are none": asking.review(corpus.server(workloadSelector={"matchLabels": wrong})),
-        "a route, 65,000 rules": asking.review(corpus.route(rules=[corpus.rule()] * (3 * MEGABYTE // 46))),
+        f"a route, {len(expressions):,} expressions": asking.review(corpus.matching(headers=expressions)),
+        f"a server, {len(labels):,} labels": asking.review(corpus.server(workloadSelector={"matchLabels": labels})),
+        f"a server, {len(wrong):,} labels that are none": asking.review(
+            corpus.server(workloadSelector={"matchLabels": wrong})
+        ),
+        f"a route, {size // 46:,} rules": asking.review(corpus.route(rules=[corpus.rule()] * (size // 46))),
     }
 
 
@@ -90,13 +93,10 @@ class Subject:
 
     async def ask(self, body: bytes) -> float:
         """Seconds from a review to its answer."""
-        kind = orjson.loads(body)["request"]["kind"]["kind"] if len(body) < MEGABYTE else ""
-        return await self.post(body, asking.path(kind or ("ModelServer" if b'"ModelServer"' in body else "ModelRoute")))
-
-    async def post(self, body: bytes, path: str) -> float:
+        kind = next(kind for kind in KINDS if f'"kind":"{kind}"'.encode() in body)
         began = time.perf_counter()
         async with self.session.post(
-            self.url + path,
+            self.url + asking.path(kind),
             data=io.BytesIO(body),
             headers={"Content-Type": "application/json"},
             ssl=self.context,
@@ -170,7 +170,7 @@ async def flat_out(subject: Subject, seconds: float) -> int:
     return sum(await asyncio.gather(*(caller(number) for number in range(CONNECTIONS))))
 
 
-async def run(rate: float, seconds: float, seed: int) -> None:
+async def run(rate: float, seconds: float, seed: int, size: int) -> None:
     async with subject() as webhook:
         print(f"idle: {webhook.rss():.0f} MiB")
         cpu = webhook.cpu()
@@ -185,17 +185,17 @@ async def run(rate: float, seconds: float, seed: int) -> None:
         each = (webhook.cpu() - cpu) / count * 1000
         print(f"{CONNECTIONS} callers, flat out: {count / seconds * 2:.0f} reviews/s, {each:.2f} ms of CPU each")
         print(f"{webhook.rss():.0f} MiB")
-        await large_ones(webhook)
-        beside = asyncio.create_task(again_and_again(webhook, max(1, int(seconds / 2))))
+        await large_ones(webhook, size)
+        beside = asyncio.create_task(again_and_again(webhook, size, max(1, int(seconds / 2))))
         latencies = await paced(webhook, rate / 2, seconds / 2, seed)
-        print(f"{rate / 2:g} reviews/s beside 3 MB after 3 MB: {percentiles(latencies)}")
-        print(f"those of 3 MB: {percentiles(await beside)}")
+        print(f"{rate / 2:g} reviews/s beside one large one after the other: {percentiles(latencies)}")
+        print(f"the large ones: {percentiles(await beside)}")
         print(f"{webhook.rss():.0f} MiB")
 
 
-async def large_ones(webhook: Subject) -> None:
+async def large_ones(webhook: Subject, size: int) -> None:
     """One after the other, three times each."""
-    for name, review in megabytes().items():
+    for name, review in large(size).items():
         body = orjson.dumps(review)
         taken: list[float] = []
         spent: list[float] = []
@@ -207,8 +207,8 @@ async def large_ones(webhook: Subject) -> None:
         print(f"{name} ({len(body) / MEGABYTE:.1f} MB): {seconds:.2f} s, CPU {cpu:.2f} s; {webhook.rss():.0f} MiB")
 
 
-async def again_and_again(webhook: Subject, times: int) -> list[float]:
-    body = orjson.dumps(megabytes()["a route, 30,000 header conditions"])
+async def again_and_again(webhook: Subject, size: int, times: int) -> list[float]:
+    body = orjson.dumps(next(iter(large(size).values())))
     return [await webhook.ask(body) for _ in range(times)]
 
 
@@ -218,10 +218,12 @@ def main() -> int:
     )
     parser.add_argument("--rate", type=float, default=200.0, help="reviews a second")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each part")
+    parser.add_argument("--megabytes", type=float, default=3.0, help="of the large objects")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     os.environ.pop("KUBECONFIG", None)
-    uvloop.run(run(arguments.rate, arguments.seconds, arguments.seed))
+    size = int(arguments.megabytes * MEGABYTE)
+    uvloop.run(run(arguments.rate, arguments.seconds, arguments.seed, size))
     return 0
 
 

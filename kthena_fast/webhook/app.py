@@ -49,9 +49,6 @@ HANDSHAKE_TIMEOUT = 10.0
 GOODBYE_TIMEOUT = 5.0
 """Seconds that a caller has to answer the end of its TLS session; then its connection is closed without."""
 
-FINISH_TIMEOUT = 30.0
-"""Seconds for reviews to be answered once the drain began: no API server waits longer for one."""
-
 
 class CannotStart(Exception):
     """Why there is no webhook, in one line."""
@@ -129,7 +126,7 @@ class Webhook:
             access_log=None,
             handle_signals=False,
             handler_cancellation=True,
-            shutdown_timeout=FINISH_TIMEOUT,
+            shutdown_timeout=self.settings.drain_timeout,
         )
         await self._runner.setup()
 
@@ -280,7 +277,10 @@ class Webhook:
         await self._ready.wait()
 
     async def drain(self) -> None:
-        """Leave: not ready any more, DRAIN_DELAY later no longer listening, then what was accepted is answered."""
+        """Leave: not ready any more, DRAIN_DELAY later no longer listening, then what was accepted is answered.
+
+        That gets DRAIN_TIMEOUT; connections on which nothing is asked are closed at once.
+        """
         self.draining = True
         if self.settings.drain_delay:
             await asyncio.sleep(self.settings.drain_delay)

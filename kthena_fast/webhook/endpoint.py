@@ -117,6 +117,9 @@ class Endpoint:
     async def _answer(self, request: web.Request, kind: str) -> tuple[bytes, str]:
         if request.content_type != "application/json":
             raise _Answered(400, f"the Content-Type must be application/json, not {request.content_type}", "malformed")
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            # A kilobyte could become megabytes that nobody has reserved. No API server packs what it asks.
+            raise _Answered(400, "a review must not have a Content-Encoding", "malformed")
         size = request.content_length
         if size is not None and size > MAX_REVIEW:
             raise _Answered(413, f"the review has {size} bytes; {MAX_REVIEW} are allowed", "malformed")

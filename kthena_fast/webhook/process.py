@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -21,10 +22,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SWITCH_INTERVAL = 0.0005
+"""Seconds for which the thread that judges a large object may keep the interpreter while the loop waits for it, as it does
+several times for each ordinary review. Python's own 5 ms cost those a second on a busy machine (benchmarks/RESULTS.md)."""
+
 
 def run(options: app.Options, settings: Settings, kube: configuration.Cluster | str) -> int:
     """Run a webhook until it is told to stop; returns the exit status of the process."""
     application_log.configure(settings.log_level, settings.log_format)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(live(options, settings, kube))

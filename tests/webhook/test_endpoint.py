@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import logging
 import threading
@@ -75,6 +76,9 @@ async def test_a_call_that_is_no_review_is_told_so(tmp_path: Path) -> None:
         for kind in ("text/plain", "application/yaml", "application/x-www-form-urlencoded"):
             answer = await scene.post(at, data=body, headers={"Content-Type": kind})
             assert (answer.status, answer.text) == (400, f"the Content-Type must be application/json, not {kind}\n")
+        packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        answer = await scene.post(at, data=gzip.compress(body.encode()), headers=packed)
+        assert (answer.status, answer.text) == (400, "a review must not have a Content-Encoding\n")
         # Upstream refuses this one.
         answer = await scene.post(at, data=body, headers={"Content-Type": "application/json; charset=utf-8"})
         assert answer.allowed
