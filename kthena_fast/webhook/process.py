@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL = 0.0005
-"""Seconds for which the thread that judges a large object may keep the interpreter while the loop waits for it, as it does
-several times for each ordinary review. Python's own 5 ms cost those a second on a busy machine (benchmarks/RESULTS.md)."""
+"""Seconds for which the thread that judges a large object may keep the interpreter while the loop waits for it, as it
+does several times for each ordinary review. Python's own 5 ms cost those a second on a busy machine
+(benchmarks/RESULTS.md)."""
 
 
 def run(options: app.Options, settings: Settings, kube: configuration.Cluster | str) -> int:

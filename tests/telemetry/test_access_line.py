@@ -16,6 +16,7 @@ from kthena_fast.errors import GatewayError
 from kthena_fast.telemetry import access_line, one_line, text_line
 from tests.telemetry.records import BEGAN, WALL, exchange, refused
 
+
 TEXT = sys.modules[text_line.text.__module__]
 """The twin that runs."""
 
