@@ -41,6 +41,7 @@ TWINS: tuple[str, ...] = (
     "upstream/pool",
     "upstream/relay",
     "wire/headers",
+    "wire/heads",
     "wire/peek",
     "wire/sse",
     "wire/targets",

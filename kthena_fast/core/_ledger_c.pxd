@@ -11,6 +11,10 @@ cdef double MOST_TIME
 cdef long long LOOKS
 cdef long long LONG
 cdef long long BOARD
+cdef int STAYS
+cdef long long RECENT
+cdef unsigned long long RECENT_MASK
+cdef unsigned long long WORD
 
 
 @cython.final
@@ -23,6 +27,9 @@ cdef class Ledger:
     cdef object[::1] _names
     cdef unsigned char[::1] _named
     cdef unsigned int[::1] _free
+    cdef unsigned long long[::1] _recent
+    cdef list _recent_names
+    cdef long long _strangers
     cdef long long _used
     cdef long long held
     cdef readonly long long evictions
@@ -50,14 +57,15 @@ cdef class Ledger:
     cdef object _idle_amounts(self, long long block)
 
     cpdef Py_ssize_t pin(self, object model, object user, object now) except -1
-    @cython.locals(number="long long", data=bytes, digest=bytes, row="long long", name=str)
+    @cython.locals(number="long long", data=bytes, digest=bytes, row="long long", name=str,
+                   sum_of_name="unsigned long long", cell="unsigned long long", place="long long")
     cdef Py_ssize_t pin_row(self, object model, object user) except -1
     cpdef unpin(self, object row)
     @cython.locals(pins="long long")
     cdef int unpin_row(self, long long row) except -1
     @cython.locals(total="long long", block="long long", number="long long", board=list)
     cdef int _rest(self, long long row) except -1
-    @cython.locals(row="long long", board=list)
+    @cython.locals(row="long long", board=list, kept=list)
     cdef int _cut(self, long long number) except -1
     cdef Py_ssize_t _new_model(self, str model) except -1
     @cython.locals(height="long long")

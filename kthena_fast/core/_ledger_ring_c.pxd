@@ -18,7 +18,7 @@ cdef class Ring:
     cdef double since
     cdef double due
     cdef unsigned int[::1] _cells
-    cdef list _columns
+    cdef list _cells_by_block
     cdef unsigned char[::1] _marks
     cdef dict _overflow
     cdef long long[::1] ages
@@ -34,8 +34,10 @@ cdef class Ring:
 
     @cython.locals(slot="long long", steps="long long")
     cdef bint at(self, double now) except -1
-    @cython.locals(behind="long long", ago="long long", slot="long long", fell=bint, at="long long")
+    @cython.locals(behind="long long", fell=bint, at="long long")
     cdef int catch_up(self, long long block) except -1
+    @cython.locals(base="long long", last="long long", slot="long long", fell=bint)
+    cdef bint _empty(self, long long block, long long first, long long end) except -1
     @cython.locals(cell="long long", row="long long")
     cdef int _forget_overflow(self, long long block, long long slot) except -1
     cdef int touch(self, long long row) except -1

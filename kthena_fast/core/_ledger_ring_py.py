@@ -38,8 +38,9 @@ CELL: Final = 0xFFFFFFFF
 
 class Ring:
     __slots__ = (
-        "_cells", "_columns", "_head", "_marks", "_overflow", "_seats_by_block", "_slot", "ages", "due", "floors",
-        "halves", "ranks", "seats", "shares", "shift", "since", "tick", "totals", "totals_by_block", "width", "words",
+        "_cells", "_cells_by_block", "_head", "_marks", "_overflow", "_seats_by_block", "_slot", "ages", "due",
+        "floors", "halves", "ranks", "seats", "shares", "shift", "since", "tick", "totals", "totals_by_block", "width",
+        "words",
     )  # fmt: skip
 
     def __init__(self, window: int, blocks: int, shift: int) -> None:
@@ -53,7 +54,7 @@ class Ring:
         self.due = 0.0
         size = 1 << shift
         self._cells = memory.reserve(blocks * SLOTS * size, "I")
-        self._columns = list(np.frombuffer(self._cells, np.uint32).reshape(blocks * SLOTS, size))
+        self._cells_by_block = list(np.frombuffer(self._cells, np.uint32).reshape(blocks, SLOTS, size))
         self._marks = memory.reserve(blocks * SLOTS, "B")
         self._overflow: dict[int, int] = {}
         self.ages = memory.reserve(blocks, "q")
@@ -90,23 +91,37 @@ class Ring:
         """Take from the totals of a block what no longer counts."""
         behind = min(self.tick - self.ages[block], SLOTS)
         self.ages[block] = self.tick
-        fell = False
-        totals: npt.NDArray[np.int64] = self.totals_by_block[block]
-        for ago in range(behind):
-            slot = block * SLOTS + (self._head + SLOTS - ago) % SLOTS
-            if self._marks[slot] != 0:
-                self._marks[slot] = 0
-                column: npt.NDArray[np.uint32] = self._columns[slot]
-                np.subtract(totals, column, out=totals)
-                column.fill(0)
-                if self._overflow:
-                    self._forget_overflow(block, slot)
-                fell = True
+        # What has passed ends at the head, and begins behind it or, once around, at the end of the ring.
+        fell = self._empty(block, max(self._head + 1 - behind, 0), self._head + 1)
+        if behind > self._head + 1 and self._empty(block, self._head + 1 + SLOTS - behind, SLOTS):
+            fell = True
         if fell:
             self.floors[block] = 0
             if self.seats.windowed != 0:
                 for at in np.flatnonzero(self._seats_by_block[block]).tolist():
                     self.moved((block << self.shift) + at)
+
+    def _empty(self, block: int, first: int, end: int) -> bool:
+        """Take slots from `first` up to `end` from the totals; False: nobody had charged them."""
+        base = block * SLOTS
+        fell = False
+        while first < end:
+            last = first
+            while last < end and self._marks[base + last] != 0:
+                self._marks[base + last] = 0
+                last += 1
+            if last > first:
+                # All at once: 65 subtractions would hold the loop four times as long.
+                cells: npt.NDArray[np.uint32] = self._cells_by_block[block][first:last]
+                totals: npt.NDArray[np.int64] = self.totals_by_block[block]
+                np.subtract(totals, cells[0] if last == first + 1 else cells.sum(axis=0, dtype=np.int64), out=totals)
+                cells.fill(0)
+                if self._overflow:
+                    for slot in range(base + first, base + last):
+                        self._forget_overflow(block, slot)
+                fell = True
+            first = last + 1
+        return fell
 
     def _forget_overflow(self, block: int, slot: int) -> None:
         for cell in [cell for cell in self._overflow if cell >> self.shift == slot]:

@@ -2,6 +2,7 @@ import cython
 
 
 @cython.final
+@cython.freelist(256)
 cdef class Exchange:
     # arrival
     cdef public str method, path, query, protocol, peer, client, scheme

@@ -16,6 +16,7 @@ from kthena_fast.wire._peek_c cimport Peek as Peek_c
 
 
 @cython.final
+@cython.freelist(256)
 cdef class Passage:
     cdef object _journey, _rest
     cdef readonly Exchange_c exchange

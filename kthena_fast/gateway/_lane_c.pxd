@@ -4,6 +4,8 @@ from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
 from kthena_fast.gateway._bodies_c cimport Budget as Budget_c
 from kthena_fast.gateway._state_c cimport State as State_c
 from kthena_fast.wire cimport _headers_c as wire_headers
+from kthena_fast.wire cimport _lines as lines
+from kthena_fast.wire cimport _heads_c as heads
 from kthena_fast.wire cimport _targets_c as targets
 
 
@@ -21,7 +23,7 @@ cdef class Lane:
     cdef double _idle_since
     # the head
     cdef bytes _head, _target
-    cdef bint _head_complete
+    cdef bint _head_complete, _is_plain
     cdef list _fields
     # the body
     cdef long long _length, _missing, _held
@@ -34,16 +36,19 @@ cdef class Lane:
 
     cpdef write(self, bytes data)
 
-    @cython.locals(before=bytes, head=bytes, piece=bytes, at=Py_ssize_t, end=Py_ssize_t, upgrades=bint)
+    @cython.locals(
+        before=bytes, head=bytes, piece=bytes, rest=bytes, at=Py_ssize_t, end=Py_ssize_t, upgrades=bint,
+        plain=heads.Head, usual=bint,
+    )
     cdef _read_head(self, bytes data)
     cdef _await_head(self)
     cdef bint _is_beyond(self, bytes head)
 
     @cython.locals(
-        fields=list, target=bytes, length=bytes, host=bytes, request_id=bytes, name=bytes, value=bytes,
-        size=Py_ssize_t, hosts=Py_ssize_t, ids=Py_ssize_t, types=Py_ssize_t, agents=Py_ssize_t, usual=bint,
+        length=bytes, host=bytes, request_id=bytes, name=bytes, value=bytes,
+        size=Py_ssize_t, hosts=Py_ssize_t, ids=Py_ssize_t, types=Py_ssize_t, agents=Py_ssize_t,
     )
-    cdef _judge(self, bytes head, bytes rest)
+    cdef _judge(self, bytes head, bytes rest, bytes target, list fields, bint usual, bint keep_alive)
     cdef _answer_at_once(self, problem, bytes request_id)
     @cython.locals(exchange=Exchange_c, path=str, query=str, budget=Budget_c, length="long long")
     cdef _begin(self, bytes target, list fields, bytes request_id)

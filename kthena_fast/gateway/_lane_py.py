@@ -1,8 +1,9 @@
 """The source of both twins; `lane` is the contract.
 
 Rules
-1. llhttp gets a head alone, and where it ends must be where the blank line is; then it gets the body, of exactly the
-   length that was announced. So llhttp and this file cannot disagree about where the next request begins.
+1. A head that is beyond doubt is read by `wire.heads`. Any other llhttp gets alone, and where it ends must be where the
+   blank line is; then it gets the body, of exactly the length that was announced. So llhttp and this file cannot
+   disagree about where the next request begins.
 2. The bytes of a head are kept until it is whole: they are what aiohttp gets if the request is not for here.
 3. One request at a time, and no task for one whose body came with its head (`journey`, rule 5). What comes behind it
    waits as bytes, `MAX_WAITING` and one read at most; then reading pauses.
@@ -26,8 +27,9 @@ from kthena_fast.exchange.downstream import Flow, Framing
 from kthena_fast.exchange.record import Exchange, Headers
 from kthena_fast.gateway import bodies, replies
 from kthena_fast.gateway.answer import CLOSE_PATIENCE, STATUS_LINES, WRITE_HIGH_WATER, Pressure
+from kthena_fast.wire import _lines as lines
 from kthena_fast.wire import headers as wire_headers
-from kthena_fast.wire import paths, targets
+from kthena_fast.wire import heads, paths, targets
 from kthena_fast.wire.targets import MAX_TARGET_BYTES
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class Lane:
         "_idle_since",
         "_is_lost",
         "_is_paused",
+        "_is_plain",
         "_is_tls",
         "_keep_alive",
         "_length",
@@ -121,6 +124,8 @@ class Lane:
         # the head
         self._head = b""
         self._head_complete = False
+        self._is_plain = False
+        """Whether it was read without llhttp, which then gets nothing of the body either."""
         self._target = b""
         self._fields: Headers = []
         # the body
@@ -225,7 +230,15 @@ class Lane:
         # The blank line may be cut anywhere.
         at = head.find(b"\r\n\r\n", max(len(before) - 3, 0))
         end = at + 4 - len(before)
-        piece = data if at < 0 or end == len(data) else data[:end]
+        piece = data if at < 0 or end == len(data) else lines.part(data, 0, end)
+        if at >= 0 and not before:
+            plain = heads.request(piece)
+            if plain is not None:
+                self._is_plain = True
+                rest = lines.part(data, end, len(data))
+                self._judge(head, rest, plain.target, plain.fields, True, plain.keep_alive)
+                return
+        self._is_plain = False
         parser = self._parser
         assert parser is not None
         upgrades = False
@@ -249,7 +262,14 @@ class Lane:
         elif not self._head_complete:
             self._refuse(self._way.malformed())
         else:
-            self._judge(head, data[end:] if piece is not data else b"")
+            fields = self._fields
+            target = self._target
+            self._fields = []
+            self._target = b""
+            self._head_complete = False
+            usual = parser.get_method() == b"POST" and parser.get_http_version() == "1.1"
+            rest = data[end:] if piece is not data else b""
+            self._judge(head, rest, target, fields, usual, parser.should_keep_alive())
 
     def _await_head(self) -> None:
         """The rest of it has a time and a size."""
@@ -264,20 +284,13 @@ class Lane:
     def _is_beyond(self, head: bytes) -> bool:
         return len(head) > MAX_TARGET_BYTES + self._way.settings.max_header_bytes
 
-    def _judge(self, head: bytes, rest: bytes) -> None:
-        """A whole head, from which `head` on is what came, and `rest` what stands behind it."""
+    def _judge(self, head: bytes, rest: bytes, target: bytes, fields: Headers, usual: bool, keep_alive: bool) -> None:
+        """A whole head, from which `head` on is what came, and `rest` what stands behind it; `usual`: as far as its
+        first line tells."""
         way = self._way
-        parser = self._parser
-        assert parser is not None
-        fields = self._fields
-        target = self._target
-        self._fields = []
-        self._target = b""
-        self._head_complete = False
         size = hosts = ids = types = agents = 0
         length = host = b""
         request_id = b""
-        usual = parser.get_method() == b"POST" and parser.get_http_version() == "1.1"
         for name, value in fields:
             size += len(name) + len(value) + 4
             if name == b"host":
@@ -308,8 +321,8 @@ class Lane:
             return
         if ids != 1 or not wire_headers.valid_request_id(request_id):
             request_id = wire_headers.new_request_id()
-        self._keep_alive = parser.should_keep_alive()
-        # llhttp has checked the length's digits, that it is one number and fits into 64 bits.
+        self._keep_alive = keep_alive
+        # It was checked, by `heads` or by llhttp: the length's digits, that it is one number and fits into 64 bits.
         self._await_body(int(length), rest)
         if size > way.settings.max_header_bytes or len(fields) > way.settings.max_headers:
             self._answer_at_once(way.too_large(), request_id)
@@ -404,9 +417,10 @@ class Lane:
             rest = data[self._missing :]
             data = data[: self._missing]
         self._missing -= len(data)
-        parser = self._parser
-        assert parser is not None
-        parser.feed_data(data)
+        if not self._is_plain:
+            parser = self._parser
+            assert parser is not None
+            parser.feed_data(data)
         if self._length <= self._way.settings.max_body_bytes:
             self._pieces.append(data)
         if self._arrival is not None and not self._arrival.done():
@@ -496,14 +510,14 @@ class Lane:
     def end_connection(self) -> None:
         self._keep_alive = False
 
-    def start(self, status: int, lines: bytes, framing: Framing, first: bytes = b"") -> None:
+    def start(self, status: int, head: bytes, framing: Framing, first: bytes = b"") -> None:
         self.started = True
         if self._missing or framing is Framing.CLOSE or self._state.draining:
             self._keep_alive = False
         end = b"\r\n" if self._keep_alive else b"Connection: close\r\n\r\n"
         if framing is Framing.CHUNKED:
             end = b"Transfer-Encoding: chunked\r\n" + end
-        self.write(b"".join((STATUS_LINES[status], lines, end, first)))
+        self.write(b"".join((STATUS_LINES[status], head, end, first)))
 
     def write(self, data: bytes) -> None:
         # uvloop raises for a write to a transport that was closed since this iteration of the loop began.

@@ -1,6 +1,6 @@
 """The wait for a turn: who goes next, how many go at once, and what each is charged.
 
-    Turns.wait --> Turn ...on_events, on_usage... --> Turn.end
+    Turns.enter [--> Turns.wait] --> Turn ...on_events, on_usage... --> Turn.end
 
 1. There is one queue (`core.heap`) for each model name and list of targets. Permits belong to a ModelServer (`gates`),
    so that two names on one server share them. A permit that comes free goes, at that moment, to the best head among the

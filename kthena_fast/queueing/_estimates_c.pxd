@@ -1,5 +1,6 @@
 cimport cython
 
+from kthena_fast.exchange._record_c cimport Exchange
 from kthena_fast.wire._peek_c cimport Peek
 
 cdef double BYTES_PER_TOKEN
@@ -23,14 +24,14 @@ cdef class Ratios:
     cdef readonly double tokens_per_second
 
     @cython.locals(peeked=Peek, text="long long", images="long long")
-    cpdef Py_ssize_t input_tokens(self, object exchange, long long image_tokens) except? -1
+    cpdef Py_ssize_t input_tokens(self, Exchange exchange, long long image_tokens) except? -1
     cpdef object output_tokens_of_bytes(self, object count)
     cpdef object output_tokens_of_seconds(self, double seconds)
     @cython.locals(
         peeked=Peek, size="long long", tokens=double, produced=double, events=double, seconds=double,
         pace=double, before=double
     )
-    cpdef learn(self, object exchange)
+    cpdef learn(self, Exchange exchange)
 
 
 cdef double _step(double mean, double newest, double least, double most) except? -1

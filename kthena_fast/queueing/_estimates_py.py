@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from kthena_fast.exchange.record import Exchange
+    from kthena_fast.exchange import record
 
 BYTES_PER_TOKEN: Final = 4.0
 """Where learning starts: English text under today's tokenizers; upstream counts characters by four."""
@@ -39,7 +39,7 @@ class Ratios:
         self.tokens_per_second = TOKENS_PER_SECOND
         """Of one request."""
 
-    def input_tokens(self, exchange: Exchange, image_tokens: int) -> int:
+    def input_tokens(self, exchange: record.Exchange, image_tokens: int) -> int:
         """Estimated from the body: text by learned bytes per token, token arrays by length, images a constant."""
         peeked = exchange.peek
         if peeked is None:
@@ -56,7 +56,7 @@ class Ratios:
         """Of an answer whose client left before the engine showed any of it."""
         return int(max(seconds, 0.0) * self.tokens_per_second)
 
-    def learn(self, exchange: Exchange) -> None:
+    def learn(self, exchange: record.Exchange) -> None:
         """Compare a finished exchange's usage with its body and its events."""
         peeked = exchange.peek
         tokens = exchange.input_tokens

@@ -1,6 +1,7 @@
 cimport cython
 
 from kthena_fast.core cimport _heap_c as heaps
+from kthena_fast.exchange._record_c cimport Exchange
 from kthena_fast.queueing._estimates_c cimport RecentAnswers
 from kthena_fast.queueing._gates_c cimport Gate
 from kthena_fast.queueing._queue_c cimport Queue
@@ -31,7 +32,7 @@ cdef class Terms:
 cdef class Turn(heaps.Ticket):
     cdef Terms _terms
     cdef public Queue queue
-    cdef readonly object exchange
+    cdef readonly Exchange exchange
     cdef readonly double since
     cdef public object find
     cdef public object future
@@ -42,7 +43,7 @@ cdef class Turn(heaps.Ticket):
     cdef long long _reserved
 
     @cython.locals(mean=double)
-    cdef int begin(self, Terms terms, Queue queue, object exchange, double since) except -1
+    cdef int begin(self, Terms terms, Queue queue, Exchange exchange, double since) except -1
     cdef int admit(self, Gate gate, object server) except -1
     cpdef refuse(self, object error)
     cpdef on_events(self, long long count)
@@ -55,6 +56,7 @@ cdef class Turn(heaps.Ticket):
     cdef Py_ssize_t owed(self) except -1
     @cython.locals(owed="long long")
     cdef int _charge(self) except -1
-    @cython.locals(tokens_in="long long", tokens_out="long long", status="long long")
+    @cython.locals(exchange=Exchange, tokens_in="long long", tokens_out="long long")
     cdef Py_ssize_t _true_cost(self) except -1
+    @cython.locals(exchange=Exchange)
     cdef Py_ssize_t _unseen_output(self) except -1

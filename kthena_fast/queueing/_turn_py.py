@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from kthena_fast.core import _heap_py as heaps
     from kthena_fast.errors import GatewayError
-    from kthena_fast.exchange.record import Exchange
+    from kthena_fast.exchange import record
     from kthena_fast.queueing import _estimates_py as estimates
     from kthena_fast.queueing import _gates_py as gates
     from kthena_fast.queueing import _queue_py as queues
@@ -111,7 +111,7 @@ class Turn(heaps.Ticket):
     find: Callable[[], Match]
     future: asyncio.Future[None] | None
 
-    def begin(self, terms: Terms, queue: queues.Queue, exchange: Exchange, since: float) -> None:
+    def begin(self, terms: Terms, queue: queues.Queue, exchange: record.Exchange, since: float) -> None:
         """Instead of a constructor, which would cost as much as all of this."""
         self.state = heaps.NEW
         self._terms = terms

@@ -2,6 +2,7 @@ cimport cython
 
 from kthena_fast.core cimport _heap_c as heaps
 from kthena_fast.core cimport _ledger_c as ledgers
+from kthena_fast.exchange._record_c cimport Exchange
 from kthena_fast.queueing cimport _estimates_c as estimates
 from kthena_fast.queueing cimport _gates_c as gates
 from kthena_fast.queueing cimport _queue_c as queues
@@ -17,7 +18,7 @@ cdef class Turns:
     cdef readonly turn_room.Terms terms
     cdef readonly ledgers.Ledger ledger
     cdef readonly object window
-    cdef readonly object policy
+    cdef readonly str policy
     cdef readonly object shares
     cdef readonly dict queues
     cdef readonly dict server_gates
@@ -38,8 +39,8 @@ cdef class Turns:
     cdef object _sweeper
 
     @cython.locals(queue=Queue, gate=gates.ServerGate, turn=turn_room.Turn)
-    cpdef turn_room.Turn enter(self, object exchange, object match, double now)
-    @cython.locals(queue=Queue)
+    cpdef turn_room.Turn enter(self, Exchange exchange, object match, double now)
+    @cython.locals(exchange=Exchange, queue=Queue)
     cdef int _enter(self, turn_room.Turn turn, object now, bint at_once) except -1
     cdef object _refusal(self, Queue queue, object full)
     @cython.locals(queue=Queue, gate=gates.Gate, now=double, waiting="long long")

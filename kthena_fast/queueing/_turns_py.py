@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from kthena_fast.core import _heap_py as heaps
     from kthena_fast.core import _ledger_py as ledgers
-    from kthena_fast.exchange.record import Exchange
+    from kthena_fast.exchange import record
     from kthena_fast.queueing import _estimates_py as estimates
     from kthena_fast.queueing import _gates_py as gates
     from kthena_fast.queueing import _queue_py as queues
@@ -48,9 +48,9 @@ class Turns:
     """Gives requests their turn; one for the process, used on its loop only."""
 
     __slots__ = (
-        "_all_equal", "_by_match", "_draw", "_limit", "_loop", "_max_qps", "_max_queue", "_max_queue_per_user", "_model_gates",
-        "_ratios", "_report", "_snapshot", "_sweeper", "_timeout", "_timers", "ledger", "policy", "queues",
-        "server_gates", "shares", "terms", "window",
+        "_all_equal", "_by_match", "_draw", "_limit", "_loop", "_max_qps", "_max_queue", "_max_queue_per_user",
+        "_model_gates", "_ratios", "_report", "_snapshot", "_sweeper", "_timeout", "_timers", "ledger", "policy",
+        "queues", "server_gates", "shares", "terms", "window",
     )  # fmt: skip
 
     def __init__(
@@ -117,7 +117,7 @@ class Turns:
 
     # The wait
 
-    def enter(self, exchange: Exchange, match: Match, now: float) -> turn_room.Turn:
+    def enter(self, exchange: record.Exchange, match: Match, now: float) -> turn_room.Turn:
         """Let a request wait, or go at once."""
         queue = self._by_match.get(match)
         if queue is None:

@@ -1,10 +1,24 @@
 import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
+from kthena_fast.telemetry cimport _plain as plain
+
+cdef str NO_WAIT
+cdef Py_ssize_t _LONGEST_KEPT, _MOST_KEPT
+cdef dict _known
+
+
+@cython.final
+cdef class _Names:
+    cdef str request, route, backend
+
+
+@cython.locals(key=tuple, names=_Names)
+cdef _Names _names_of(Exchange_c exchange)
 
 
 @cython.locals(
-    path=str, request=str, route=str, backend=str, pod=str, request_id=str, failure=str, origin=str,
+    names=_Names, request_id=str, failure=str, origin=str,
     upstream_status=str, attempts=str, tokens=str, taken=str, status=int, tries=int, answered=int,
     tokens_in="long long", tokens_out="long long", ended=object,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Final
 
+from kthena_fast.telemetry import _plain as plain
 from kthena_fast.telemetry import one_line
-from kthena_fast.telemetry.one_line import MAX_VALUE, cut, quoted
+from kthena_fast.telemetry.one_line import cut, quoted
 
 if TYPE_CHECKING:
     from kthena_fast.exchange.record import Exchange
@@ -16,8 +17,11 @@ MODEL_SERVER: Final = "model_server"
 NO_WAIT: Final = " queue_time=0ms queue_position=0"
 """Of nearly every request, where any could have to wait."""
 
-_CACHED: Final = 64
+_LONGEST_KEPT: Final = 64
 """Characters up to which a path is remembered: those of the API."""
+
+_MOST_KEPT: Final = 4096
+"""Combinations of names that are remembered; then all are forgotten."""
 
 
 def text(exchange: Exchange, now: float) -> bytes:
@@ -27,15 +31,7 @@ def text(exchange: Exchange, now: float) -> bytes:
     if error is not None:
         failure = f" error={error.reason}:{quoted(error.message)}"
         origin = " error_origin=upstream" if error.origin == "upstream" else ""
-    path = exchange.path
-    if len(path) < _CACHED:
-        request = _request(exchange.method, path, exchange.protocol)
-    else:
-        request = f"{exchange.method} {one_line.inside_quotes(path)} {exchange.protocol}"
-    # Only names of objects are kept: what matched no route may be any name, a new one each time.
-    where = _where if exchange.route else _where.__wrapped__
-    route, backend = where(cut(exchange.model), exchange.route, exchange.server, exchange.upstream_model)
-    pod = _object_name(exchange.pod) if exchange.pod else ""
+    names = _names_of(exchange)
     request_id = f" request_id={_safe(exchange.request_id.decode('latin-1'))}" if exchange.request_id else ""
     status = exchange.upstream_status
     upstream_status = f" upstream_status_code={status}" if status else ""
@@ -48,33 +44,64 @@ def text(exchange: Exchange, now: float) -> bytes:
     ended = exchange.ended
     taken = _timings(exchange, now if ended is None else ended)
     return (
-        f'[{_timestamp(exchange.wall)}] "{request}" {answered}{failure}{route}{pod}{request_id}{backend}'
+        f'[{_timestamp(exchange.wall)}] "{names.request}" {answered}{failure}{names.route}{request_id}{names.backend}'
         f"{upstream_status}{attempts}{origin}{tokens} timings={taken}{_ours(exchange)}\n"
     ).encode()
 
 
-@functools.lru_cache(maxsize=1024)
-def _request(method: str, path: str, protocol: str) -> str:
-    return f"{method} {one_line.inside_quotes(path)} {protocol}"
+class _Names:
+    """What a line says that only names decide: the same for many requests."""
+
+    __slots__ = ("backend", "request", "route")
+
+    def __init__(self, exchange: Exchange) -> None:
+        server = exchange.server
+        self.request = f"{exchange.method} {one_line.inside_quotes(exchange.path)} {exchange.protocol}"
+        self.route = _fields(
+            ("model_name", cut(exchange.model)),
+            ("model_route", exchange.route),
+            ("model_server", server),
+            ("selected_pod", exchange.pod),
+        )
+        self.backend = _fields(
+            ("backend_type", MODEL_SERVER if server else ""),
+            ("backend_name", server),
+            ("upstream_model", exchange.upstream_model),
+        )
 
 
-@functools.lru_cache(maxsize=4096)
-def _where(model: str, route: str, server: str, upstream_model: str) -> tuple[str, str]:
-    first = (("model_name", model), ("model_route", route), ("model_server", server))
-    second = (
-        ("backend_type", MODEL_SERVER if server else ""),
-        ("backend_name", server),
-        ("upstream_model", upstream_model),
+_known: dict[tuple[str, ...], _Names] = {}
+
+
+def _names_of(exchange: Exchange) -> _Names:
+    # Only names of objects are kept: what matched no route may be any name, a new one each time.
+    if not exchange.route or len(exchange.path) >= _LONGEST_KEPT:
+        return _Names(exchange)
+    key = (
+        exchange.path,
+        exchange.model,
+        exchange.pod,
+        exchange.server,
+        exchange.route,
+        exchange.upstream_model,
+        exchange.method,
+        exchange.protocol,
     )
-    before, after = (
-        "".join(f" {name}={quoted(value)}" for name, value in fields if value) for fields in (first, second)
-    )
-    return before, after
+    names = _known.get(key)
+    if names is None:
+        if len(_known) >= _MOST_KEPT:
+            _known.clear()
+        names = _known[key] = _Names(exchange)
+    return names
 
 
-@functools.lru_cache(maxsize=4096)
-def _object_name(name: str) -> str:
-    return f" selected_pod={quoted(name)}"
+def known_names() -> list[tuple[str, ...]]:
+    """What is remembered, for a test to see."""
+    return list(_known)
+
+
+def _fields(*fields: tuple[str, str]) -> str:
+    return "".join([f" {name}={quoted(value)}" for name, value in fields if value])
 
 
 def _ours(exchange: Exchange) -> str:
@@ -109,9 +136,7 @@ def _standing(share: float | None, policy: str) -> str:
 
 def _safe(value: str) -> str:
     """`quoted`, without a call for what need not be."""
-    if len(value) <= MAX_VALUE and value.isprintable() and " " not in value and '"' not in value:
-        return value
-    return quoted(value)
+    return value if plain.is_plain(value) else quoted(value)
 
 
 def _timestamp(wall: float) -> str:

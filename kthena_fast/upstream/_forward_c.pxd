@@ -10,6 +10,7 @@ from kthena_fast.wire cimport _headers_c as headers
 
 
 @cython.final
+@cython.freelist(256)
 cdef class Request:
     cdef readonly bytes method, target, lines, body
     cdef readonly bint strip_usage
@@ -30,6 +31,7 @@ cdef class Forwarder:
 
 
 @cython.final
+@cython.freelist(256)
 cdef class Forwarding:
     cdef Forwarder _forwarder
     cdef Exchange_c _exchange

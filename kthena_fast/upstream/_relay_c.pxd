@@ -2,11 +2,14 @@ import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
 from kthena_fast.wire cimport _headers_c as headers
+from kthena_fast.wire cimport _lines as lines
+from kthena_fast.wire cimport _heads_c as heads
 from kthena_fast.wire._sse_c cimport Scanner as Scanner_c
 from kthena_fast.wire._usage_c cimport Tail as Tail_c
 
 
 @cython.final
+@cython.freelist(256)
 cdef class Relay:
     cdef readonly object outcome
     cdef readonly str detail
@@ -21,21 +24,26 @@ cdef class Relay:
     cdef bytes _head_end
     cdef Py_ssize_t _head_size
     cdef int _status
-    cdef bint _head_complete, _keep_alive, _started
+    cdef bint _head_complete, _keep_alive, _started, _is_counted
+    cdef long long _left
     # the body
     cdef list _pieces
     cdef bint _streams, _raw, _framed, _until_close, _at_boundary, _edited, _attached, _complete, _extra
     cdef long long _size, _events
 
     cpdef receive(self, bytes data)
+    @cython.locals(out=bytes)
+    cpdef on_body(self, bytes body)
 
-    @cython.locals(before=Py_ssize_t, at=Py_ssize_t, end=Py_ssize_t, piece=bytes)
+    @cython.locals(before=Py_ssize_t, at=Py_ssize_t, end=Py_ssize_t, piece=bytes, plain=heads.Head)
     cdef _read_head(self, bytes data)
-    @cython.locals(exchange=Exchange_c, first=bytes, lines=bytes, problem=str)
+    cdef _read_plain(self, heads.Head head, bytes rest)
+    @cython.locals(exchange=Exchange_c, first=bytes, head=bytes, problem=str)
     cdef _begin(self, bytes rest)
     @cython.locals(name=bytes, value=bytes, kind=bytes, has_length=bint, is_chunked=bint, encoded=bint)
     cdef _choose_framing(self)
     cdef str _feed(self, bytes data)
+    cdef _count(self, bytes data)
     @cython.locals(problem=str, out=bytes)
     cdef _pass(self, bytes data)
 

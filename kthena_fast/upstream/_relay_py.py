@@ -1,7 +1,8 @@
 """The source of both twins; `relay` is the contract.
 
 Rules
-1. A head goes through llhttp alone, so that where the body begins is known; llhttp frames everything.
+1. A head that is beyond doubt is read by `wire.heads` and its body counted. Any other goes through llhttp alone, so that
+   where the body begins is known, and llhttp frames the rest.
 2. Chunks are passed on as received (`_raw`) for as long as every received piece ends where a chunk ends. So at any
    moment the client stands between two chunks, and from the first piece that does not fit, or that must be edited,
    the rest of the answer is framed anew. There is no way back to raw.
@@ -24,7 +25,8 @@ from kthena_fast.exchange.downstream import Downstream, Flow, Framing
 from kthena_fast.exchange.record import Exchange, Headers
 from kthena_fast.upstream import broken
 from kthena_fast.upstream.attempt import Outcome, Tally
-from kthena_fast.wire import headers, sse, usage
+from kthena_fast.wire import _lines as lines
+from kthena_fast.wire import headers, heads, sse, usage
 from kthena_fast.wire.headers import Unsafe
 
 MAX_HEAD: Final = 64 * 1024
@@ -50,7 +52,9 @@ class Relay:
         "_head_complete",
         "_head_end",
         "_head_size",
+        "_is_counted",
         "_keep_alive",
+        "_left",
         "_loop",
         "_may_refuse",
         "_over",
@@ -99,7 +103,7 @@ class Relay:
         self.is_reusable = False
         self.received = False
         # the head
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = None
         self._fields: Headers = []
         self._head_size = 0
         self._head_end = b""
@@ -108,6 +112,8 @@ class Relay:
         self._keep_alive = False
         self._started = False
         # the body
+        self._is_counted = False
+        self._left = 0
         self._pieces: list[bytes] = []
         self._scanner: sse.Scanner | None = None
         self._tail: usage.Tail | None = None
@@ -167,7 +173,17 @@ class Relay:
 
     def _read_head(self, data: bytes) -> None:
         parser = self._parser
-        assert parser is not None
+        if parser is None:
+            end = data.find(b"\r\n\r\n") + 4
+            plain = (
+                heads.response(lines.part(data, 0, end))
+                if 4 <= end <= MAX_HEAD and self._exchange.method != "HEAD"
+                else None
+            )
+            if plain is not None:
+                self._read_plain(plain, lines.part(data, end, len(data)))
+                return
+            parser = self._parser = httptools.HttpResponseParser(self)
         while True:
             # The blank line may be cut anywhere: three bytes of it may have come before.
             before = len(self._head_end)
@@ -200,6 +216,17 @@ class Relay:
             if not data:
                 return
 
+    def _read_plain(self, head: heads.Head, rest: bytes) -> None:
+        """A head that is beyond doubt: its body is counted, and llhttp gets nothing of it."""
+        self._is_counted = True
+        self._head_complete = True
+        self._status = head.status
+        self._fields = head.fields
+        self._keep_alive = head.keep_alive
+        self._left = head.length
+        self._complete = head.length == 0
+        self._begin(rest)
+
     def _begin(self, rest: bytes) -> None:
         exchange = self._exchange
         exchange.upstream_status = self._status
@@ -219,7 +246,7 @@ class Relay:
             self._give_up(Outcome.MALFORMED, problem)
             return
         try:
-            lines = headers.to_client(self._fields, exchange.request_id) + exchange.answer_lines
+            head = headers.to_client(self._fields, exchange.request_id) + exchange.answer_lines
         except Unsafe as unsafe:
             self._give_up(Outcome.MALFORMED, str(unsafe))
             return
@@ -229,7 +256,7 @@ class Relay:
         if first:
             exchange.first_byte = self._loop.time()
         downstream = self._downstream
-        downstream.start(self._status, lines, framing, first)
+        downstream.start(self._status, head, framing, first)
         if self._complete:
             self._finish()
         else:
@@ -277,6 +304,9 @@ class Relay:
 
     def _feed(self, data: bytes) -> str:
         """Let the parser have `data`; what is wrong with it, or `""`."""
+        if self._is_counted:
+            self._count(data)
+            return ""
         parser = self._parser
         assert parser is not None
         try:
@@ -288,6 +318,17 @@ class Relay:
                 return _said(problem)
             self._extra = True
         return ""
+
+    def _count(self, data: bytes) -> None:
+        """Take what is left of a body from `data`."""
+        if len(data) > self._left:
+            self._extra = True
+            data = data[: self._left]
+        self._left -= len(data)
+        if data:
+            self.on_body(data)
+        if not self._left:
+            self._complete = True
 
     def _pass(self, data: bytes) -> None:
         problem = self._feed(data) if data else ""

@@ -16,6 +16,23 @@ def all_of(data: bytes, allowed: bytes) -> bool:
     return 0 not in data.translate(allowed)
 
 
+def part_of(data: bytes, start: int, end: int, allowed: bytes) -> bool:
+    """`all_of` for ``data[start:end]``."""
+    return 0 not in data[start:end].translate(allowed)
+
+
+def part(data: bytes, start: int, end: int) -> bytes:
+    """``data[start:end]``, which lies in it."""
+    return data[start:end]
+
+
+def lowered(data: bytes, start: int, end: int, lower: bytes) -> bytes | None:
+    """``data[start:end]`` with each byte in the place of which ``lower`` has another; None where that is 0, or it is
+    empty."""
+    text = data[start:end].translate(lower)
+    return text if text and 0 not in text else None
+
+
 def joined(headers: list[tuple[bytes, bytes]], names: bytes, values: bytes) -> bytes | None:
     """``name: value`` and CRLF for each header; None where a table does not allow a name or a value, or a name is
     empty."""

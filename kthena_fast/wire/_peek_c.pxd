@@ -1,5 +1,6 @@
 import cython
 
+from kthena_fast.wire cimport _lines as lines
 from kthena_fast.wire cimport _scan as scan
 
 cdef int _QUOTE
@@ -16,6 +17,7 @@ cdef int _DEEPEST
 
 
 @cython.final
+@cython.freelist(256)
 cdef class Peek:
     cdef readonly str model
     cdef readonly Py_ssize_t model_start

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import orjson
 
+from kthena_fast.wire import _lines as lines
 from kthena_fast.wire import _scan as scan
 from kthena_fast.wire import malformed
 
@@ -221,7 +222,7 @@ def _name_bit(data: bytes, start: int, end: int) -> int:
     # Most names stop here: "messages" and "temperature" have eight letters and eleven.
     if size not in (4, 5, 6, 10, 14, 21):
         return 0
-    return _NAMES.get(data[start + 1 : end - 1], 0)
+    return _NAMES.get(lines.part(data, start + 1, end - 1), 0)
 
 
 def _read(found: Peek, document: dict[str, Any]) -> None:

@@ -16,12 +16,15 @@ cdef class Usage:
 
 
 @cython.final
+@cython.freelist(256)
 cdef class Tail:
     cdef Py_ssize_t _limit
-    cdef readonly object _pieces
+    cdef object _pieces
+    cdef bytes _first
     cdef Py_ssize_t _size
 
     cpdef object feed(self, bytes data)
+    cpdef list pieces(self)
     cpdef object usage(self)
 
 

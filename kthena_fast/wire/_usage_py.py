@@ -110,24 +110,37 @@ def last(data: bytes) -> Usage | None:
 class Tail:
     """The last ``limit`` bytes, or a little more, of a body that passes by: pieces are kept, not copied."""
 
-    __slots__ = ("_limit", "_pieces", "_size")
+    __slots__ = ("_first", "_limit", "_pieces", "_size")
 
     def __init__(self, limit: int = 65536) -> None:
         self._limit = limit
-        self._pieces: deque[bytes] = deque()
+        self._first: bytes | None = None
+        """The only piece, as long as there is one: most answers come whole."""
+        self._pieces: deque[bytes] | None = None
         self._size = 0
 
     def feed(self, data: bytes) -> None:
-        pieces = self._pieces
-        pieces.append(data)
         self._size += len(data)
+        pieces = self._pieces
+        if pieces is None:
+            if self._first is None:
+                self._first = data
+                return
+            pieces = self._pieces = deque((self._first,))
+            self._first = None
+        pieces.append(data)
         while self._size - len(pieces[0]) >= self._limit:
             self._size -= len(pieces.popleft())
 
+    def pieces(self) -> list[bytes]:
+        """What is kept."""
+        if self._pieces is None:
+            return [] if self._first is None else [self._first]
+        return list(self._pieces)
+
     def usage(self) -> Usage | None:
         """What a JSON answer says at its end: the last usage that lies in the tail."""
-        pieces = self._pieces
-        return last(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        return last(b"".join(self.pieces()) if self._first is None else self._first)
 
 
 def _count(usage: dict[str, Any], name: str) -> int | None:

@@ -239,6 +239,56 @@ def test_names_are_kept_for_held_rows_and_the_heaviest_only(ledgers: ModuleType)
     assert sum(ledger.name(row) is not None for row in rows) <= 1024
 
 
+def come_again(ledger: Any, model: str, user: str) -> int:
+    """The row of a user who has come so often that he is remembered by his name."""
+    row = -1
+    for _ in range(8):
+        row = ledger.pin(model, user, START)
+        ledger.charge(row, 1, START)
+        ledger.unpin(row)
+    return row
+
+
+def test_who_is_remembered_by_his_name_is_forgotten_with_his_row(ledgers: ModuleType) -> None:
+    ledger = ledgers.Ledger(64.0, 1)
+    row = come_again(ledger, "m", "ann")
+    assert come_again(ledger, "m", "ann") == row
+    # Another takes the row, and what is charged to it; the first gets it back as one who has used nothing.
+    assert come_again(ledger, "m", "bob") == row
+    assert ledger.service(ledger.pin("m", "bob", START), START) == 8
+    assert (ledger.find("m", "ann"), ledger.name(row)) == (-1, "bob")
+    ledger.unpin(row)
+    assert ledger.pin("m", "ann", START) == row
+    assert ledger.service(row, START) == 0
+    assert (ledger.find("m", "bob"), ledger.name(row)) == (-1, "ann")
+
+
+def test_who_is_remembered_by_his_name_is_one_user_for_each_model(ledgers: ModuleType) -> None:
+    ledger = ledgers.Ledger(64.0, 8)
+    rows = {model: come_again(ledger, model, "ann") for model in ("m", "n")}
+    for _ in range(3):
+        assert {model: come_again(ledger, model, "ann") for model in ("m", "n")} == rows
+    # A model that lost all its rows and a new one with its number are two.
+    swept(ledger, START + 65.0)
+    assert ledger.models() == []
+    row = ledger.pin("o", "ann", START + 65.0)
+    assert ledger.service(row, START + 65.0) == 0
+    assert (ledger.users("m"), ledger.users("o"), ledger.find("m", "ann")) == (0, 1, -1)
+
+
+def test_a_block_that_was_away_for_any_time_forgets_exactly_what_left_the_window(ledgers: ModuleType) -> None:
+    for away in range(1, 70):
+        ledger = ledgers.Ledger(64.0, 4)
+        row = ledger.pin("m", "ann", START)
+        amounts = [2**33 if second % 9 == 0 else second for second in range(90)]
+        for second, amount in enumerate(amounts):
+            if second % 4:
+                ledger.charge(row, amount, START + second)
+        now = 89 + away
+        kept = [amount for second, amount in enumerate(amounts) if second % 4 and now - second < 65]
+        assert ledger.service(row, START + now) == sum(kept), away
+
+
 def test_a_sweep_works_in_pieces_of_one_block_and_so_many_rows(ledgers: ModuleType) -> None:
     ledger = ledgers.Ledger(64.0, 64, block=8)
     for number in range(64):

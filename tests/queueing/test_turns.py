@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from kthena_fast import errors
 from kthena_fast.queueing import shares
 from kthena_fast.queueing.gates import Adaptive
 from kthena_fast.routing.snapshot import Snapshot
@@ -378,4 +379,39 @@ async def test_who_never_had_to_wait_leaves_nothing_behind(policy: str) -> None:
     desk = Desk(one_server(), policy=policy)
     for _ in range(10):
         (await desk.come("u")).end(output=1)
+    assert desk.is_as_new()
+
+
+async def test_who_may_go_at_once_awaits_nothing() -> None:
+    desk = Desk(one_server())
+    exchange = desk.exchange("u", tokens=3)
+    turn = desk.turns.enter(exchange, desk.find(exchange), desk.clock.time())
+    assert turn.server is not None
+    assert turn.server.key == "default/s"
+    assert (turn.is_called, desk.permits(), desk.service("u")) == (True, 1, 3.0)
+    turn.end()
+    assert desk.is_as_new()
+
+
+async def test_nobody_begins_to_wait_for_a_server_without_pods() -> None:
+    desk = Desk(one_server())
+    exchange = desk.exchange("u")
+    match = desk.find(exchange)
+    desk.change(given.snapshot(*desk.snapshot.objects.routes.values(), previous=desk.snapshot))
+    with pytest.raises(errors.GatewayError) as caught:
+        desk.turns.enter(exchange, match, desk.clock.time())
+    assert caught.value.code == "no_ready_pod"
+    assert exchange.policy == "", "it was never in a queue"
+    assert desk.is_as_new()
+
+
+async def test_who_enters_and_never_waits_leaves_as_he_ends() -> None:
+    desk = Desk(one_server())
+    holder = await desk.come("holder")
+    exchange = desk.exchange("u")
+    turn = desk.turns.enter(exchange, desk.find(exchange), desk.clock.time())
+    assert (turn.server, desk.waiting()) == (None, 1)
+    turn.end()
+    assert desk.waiting() == 0
+    holder.turn.end()
     assert desk.is_as_new()
