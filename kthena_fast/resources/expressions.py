@@ -14,8 +14,14 @@ class Expression(Protocol):
         """Something where the expression matches somewhere in the text, else None."""
 
 
+MAX_LENGTH = 2**16
+"""Characters of an expression. Of one of megabytes the library prints 60,000 lines to stderr, whatever it is told."""
+
+
 def compile_re2(expression: str) -> Expression:
     """The compiled expression; ValueError says what is wrong with it."""
+    if len(expression) > MAX_LENGTH:
+        raise ValueError(f"it has {len(expression)} characters, and {MAX_LENGTH} are the most")
     options = re2.Options()
     # The library would print what is wrong to stderr as well.
     options.log_errors = False

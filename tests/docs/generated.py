@@ -12,6 +12,7 @@ import click
 from kthena_fast.cli import flags
 from kthena_fast.cli import settings as reference
 from kthena_fast.cli.gateway import gateway
+from kthena_fast.cli.webhook import webhook
 from kthena_fast.routing import conditions
 from kthena_fast.sources.kubernetes.status import election
 from kthena_fast.telemetry import access_line, metrics, one_line
@@ -32,13 +33,13 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |") for line in lines)
 
 
-def obeyed_flags() -> str:
+def obeyed_flags(command: click.Command) -> str:
     rows = []
-    for option in gateway.params:
+    for option in command.params:
         if isinstance(option, click.Option) and not option.hidden:
-            value = "PORT" if option.type is flags.PORT else option.make_metavar(click.Context(gateway))
+            value = "PORT" if option.type is flags.PORT else option.make_metavar(click.Context(command))
             # What has no default holds a sentinel of click's own.
-            default = str(option.default) if isinstance(option.default, str | int) else ""
+            default = str(option.default) if isinstance(option.default, str | int | Path) else ""
             if isinstance(option.type, flags.GoBoolean):
                 default = default.lower()
             name = " ".join((", ".join(f"`{name}`" for name in option.opts), f"`{value}`"))
@@ -61,13 +62,13 @@ def other_flags() -> str:
     )
 
 
-def metric_table() -> str:
+def metric_table(declared: Iterable[metrics.Metric] = metrics.ALL) -> str:
     destination = ", ".join(metrics.DESTINATION)
     return table(
         ("metric", "type", "labels", "meaning"),
         (
             (f"`{metric.name}`", metric.kind, ", ".join(metric.labels).replace(destination, "*D*"), metric.help)
-            for metric in metrics.ALL
+            for metric in declared
         ),
     )
 
@@ -110,7 +111,9 @@ def election_states() -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "settings": reference.as_markdown,
-    "flags": obeyed_flags,
+    "flags": lambda: obeyed_flags(gateway),
+    "webhook-flags": lambda: obeyed_flags(webhook),
+    "webhook-metrics": lambda: metric_table(metrics.WEBHOOK),
     "other-flags": other_flags,
     "metrics": metric_table,
     "access-log-text": lambda: access_log("text"),
