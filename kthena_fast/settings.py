@@ -169,6 +169,16 @@ class Settings(BaseModel):
     upstream_ca_file: str = ""
     """PEM file that engines' certificates are verified against; without it they are not verified."""
 
+    status_updates: Boolean = True
+    """With `--kubernetes`: conditions are written to the status of ModelRoutes and ModelServers, by one replica."""
+    status_lease_name: Annotated[
+        str,
+        Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+        Allowed("a name as Kubernetes gives them, such as kthena-fast-status"),
+    ] = "kthena-fast-status"
+    """Lease in the namespace of the process whose holder writes them; gateways that read different namespaces and run
+    in one need a Lease each."""
+
     metrics_scrape_interval: PositiveDuration = 1.0
     """Period of reading engines' metrics."""
 
