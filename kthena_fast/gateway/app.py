@@ -22,12 +22,13 @@ from aiohttp import web
 from kthena_fast import __version__, scheduling
 from kthena_fast.auth.identity import Identifier
 from kthena_fast.core import _choice
-from kthena_fast.gateway import admin, debug, inference, listening, pages, router_config, runtime, tls, watched
+from kthena_fast.gateway import debug, inference, pages, router_config, runtime, tls
 from kthena_fast.gateway.fairness import Fairness
 from kthena_fast.gateway.journey import Journey
 from kthena_fast.gateway.observing import Observer
 from kthena_fast.gateway.state import State
 from kthena_fast.queueing import shares
+from kthena_fast.serving import admin, certificate, listening, watched
 from kthena_fast.settings import Settings, allowed
 from kthena_fast.telemetry.access_log import AccessLog
 from kthena_fast.telemetry.lag import LoopLag
@@ -109,7 +110,7 @@ class Gateway:
             await self._open()
         except (
             listening.CannotListen,
-            tls.BadCertificate,
+            certificate.BadCertificate,
             router_config.BadRouterConfig,
             shares.BadShares,
         ) as problem:
@@ -198,10 +199,10 @@ class Gateway:
         self._tasks.append(asyncio.create_task(self._follow(observer), name="source"))
 
     def _certificate(self) -> ssl.SSLContext | None:
-        certificate, key = self.options.tls_cert, self.options.tls_key
-        if certificate is None or key is None:
+        chain, key = self.options.tls_cert, self.options.tls_key
+        if chain is None or key is None:
             return None
-        pair = tls.Certificate(certificate, key)
+        pair = certificate.Certificate(chain, key)
         self._follow_file("certificate", pair.look)
         return pair.context
 

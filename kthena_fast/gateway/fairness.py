@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kthena_fast.core.ledger import Ledger
-from kthena_fast.gateway import watched
 from kthena_fast.queueing import gates, shares
 from kthena_fast.queueing.estimates import RecentAnswers
 from kthena_fast.queueing.report import Report
 from kthena_fast.queueing.tariff import Tariff
 from kthena_fast.queueing.turns import Timers, Turns
 from kthena_fast.scheduling.scraper import Load, Scraper
+from kthena_fast.serving import watched
 
 if TYPE_CHECKING:
     from kthena_fast.routing.snapshot import Pod, Snapshot

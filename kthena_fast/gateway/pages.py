@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import orjson
 
+from kthena_fast.serving.admin import Page
+
 if TYPE_CHECKING:
     from kthena_fast.gateway.state import State
     from kthena_fast.telemetry.registry import Registry
-
-Page = Callable[[], tuple[int, bytes, bytes]]
-"""Makes one answer: status, content type, body."""
 
 
 def health(state: State) -> dict[str, Page]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from kthena_fast.gateway import app, observing
+from kthena_fast.serving import signals
 from kthena_fast.telemetry import log as application_log
 
 if TYPE_CHECKING:
@@ -43,21 +43,10 @@ async def live(
     options: app.Options, settings: Settings, source: Source, on_ready: Callable[[app.Gateway], None] | None = None
 ) -> int:
     """Start, wait for the signal, drain, stop. `on_ready` is told when the first objects are in service."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_signal(name: str) -> None:
-        if stop.is_set():
-            log.warning("%s again: leaving at once", name)
-            os._exit(1)
-        log.info("%s: draining", name)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number.name)
+    stop = signals.told_to_leave()
     gateway = app.Gateway(options, settings, source)
     # Before the start: a signal that is not handled ends the process.
-    loop.add_signal_handler(signal.SIGHUP, gateway.reopen_logs)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.reopen_logs)
     await gateway.start()
     telling = asyncio.create_task(_tell_when_ready(gateway, on_ready))
     try:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from kthena_fast.gateway.watched import Watched
+from kthena_fast.serving.watched import Watched
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from kthena_fast.gateway import app, listening, router_config
+from kthena_fast.gateway import app, router_config
 from kthena_fast.gateway.inference import InferenceWay
 from kthena_fast.mock_engine import EngineConfig
+from kthena_fast.serving import listening
 from kthena_fast.settings import Settings
 from kthena_fast.sources import Observation
 from tests.gateway import running

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from kthena_fast.gateway import app, observing, tls, watched
+from kthena_fast.gateway import app, observing, tls
 from kthena_fast.mock_engine import EngineConfig, MockEngine
+from kthena_fast.serving import certificate as certificates
+from kthena_fast.serving import watched
 from kthena_fast.settings import Settings
 from kthena_fast.sources.backend import BackendSource
 from tests.gateway import processes, running
@@ -82,7 +84,7 @@ async def test_the_inference_port_speaks_tls_1_2_or_later_and_http_1_1(authority
 
 def test_older_versions_are_refused(authority: trustme.CA, tmp_path: Path) -> None:
     certificate, key = write(authority.issue_cert("localhost"), tmp_path)
-    assert tls.server_context(certificate, key).minimum_version == ssl.TLSVersion.TLSv1_2
+    assert certificates.server_context(certificate, key).minimum_version == ssl.TLSVersion.TLSv1_2
     assert tls.engine_context("").minimum_version == ssl.TLSVersion.TLSv1_2
 
 
@@ -163,7 +165,9 @@ async def test_a_swapped_secret_is_in_service_while_open_connections_go_on(
         await before.raw.leave()
 
 
-async def handshake_with(pair: tls.Certificate, context: ssl.SSLContext, name: str | None = "localhost") -> bytes:
+async def handshake_with(
+    pair: certificates.Certificate, context: ssl.SSLContext, name: str | None = "localhost"
+) -> bytes:
     """The certificate that a new client is shown."""
     ours, theirs = socket.socketpair()
     accepting = asyncio.ensure_future(
@@ -185,7 +189,7 @@ async def test_a_pair_that_does_not_match_leaves_the_old_one_and_is_told_once(
     first, second = authority.issue_cert("localhost"), authority.issue_cert("localhost")
     certificate, key = write(first, tmp_path)
     context = client_context(authority)
-    pair = tls.Certificate(certificate, key)
+    pair = certificates.Certificate(certificate, key)
     shown = await handshake_with(pair, context)
     assert not pair.look()
 
@@ -208,7 +212,7 @@ async def test_a_pair_that_does_not_match_leaves_the_old_one_and_is_told_once(
 async def test_a_client_that_names_no_host_gets_the_certificate_of_the_day(
     authority: trustme.CA, tmp_path: Path
 ) -> None:
-    pair = tls.Certificate(*write(authority.issue_cert("localhost"), tmp_path))
+    pair = certificates.Certificate(*write(authority.issue_cert("localhost"), tmp_path))
     write(authority.issue_cert("localhost"), tmp_path)
     assert pair.look()
     context = client_context(authority)
@@ -248,8 +252,8 @@ def test_a_pair_that_does_not_load_is_one_line_that_names_both_files(
         case _:
             # Asking for the password on the terminal would hang the start.
             key.write_bytes(encrypted(key.read_bytes()))
-    with pytest.raises(tls.BadCertificate) as caught:
-        tls.server_context(certificate, key)
+    with pytest.raises(certificates.BadCertificate) as caught:
+        certificates.server_context(certificate, key)
     said = str(caught.value)
     assert said.startswith(f"--tls-cert {certificate} and --tls-key {key} do not load: ")
     assert "\n" not in said

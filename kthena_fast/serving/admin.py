@@ -1,4 +1,4 @@
-"""The ports beside inference: metrics (with health, for probes) and, on loopback only, debug."""
+"""The metrics port, which has the health pages as well: probes need no certificate there."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from kthena_fast.gateway.pages import Page
-
 if TYPE_CHECKING:
     from kthena_fast.telemetry.registry import Registry
+
+Page = Callable[[], tuple[int, bytes, bytes]]
+"""Makes one answer: status, content type, body."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
