@@ -284,7 +284,7 @@ def _plural(kind: str) -> str:
 
 
 def _is_served(server: KubeApiServer, crd: Object) -> bool:
-    conditions = server.get(crd).get("status", {}).get("conditions", ())
+    conditions = server.get(crd).get("status", {}).get("conditions") or ()
     if not any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions):
         return False
     spec = crd["spec"]

@@ -19,7 +19,7 @@ class Missing(Exception):
 
 
 def kube_apiserver() -> Path:
-    """The folder that holds kube-apiserver: KUBEBUILDER_ASSETS, else that of the packed one beside the clone or `CACHE`."""
+    """The folder that holds kube-apiserver: KUBEBUILDER_ASSETS, that of the packed one beside the clone, or `CACHE`."""
     for program in NEEDED:
         if shutil.which(program) is None:
             raise Missing(f"{program} is missing: apt-get install {program}")

@@ -1,0 +1,164 @@
+"""A list that stays current: read once, then watched, for as long as it runs, whatever becomes of the API server.
+
+1. What was read stays while the API server cannot be reached; a `Store` is told of differences only, and after a list
+   of what is gone (`settle`).
+2. A watch that ended goes on from the last version that came, bookmarks included. Only where that is too old (410), or
+   something came that cannot be understood, is everything listed anew.
+3. After a failure the next try waits: twice as long each time, up to `MAX_DELAY`, and never all clients in step. What
+   the API server asks to wait (`Retry-After`) is waited. A watch that ends at once, again and again, counts as failing.
+4. A kind that is not there (404) and a right that is missing (403) may both come: they are failures like any other.
+5. Whatever a `Store` raises is a fault of ours: it is logged, and everything is listed anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from kthena_fast.kube import client, failures
+
+log = logging.getLogger(__name__)
+
+FIRST_DELAY = 0.2
+MAX_DELAY = 10.0
+MAX_RETRY_AFTER = 60.0
+HEALTHY_AFTER = 2.0
+"""Seconds that a watch lasts to count as one that works."""
+
+
+class Store(Protocol):
+    """Where a reflector puts what it reads. Everything is called on the loop, and one piece at a time."""
+
+    def begin(self) -> None:
+        """A list begins: what is not `put` before `settle` is gone. A list that breaks off begins anew."""
+
+    def put(self, obj: Any) -> None:
+        """An object is there, or is another version of itself. What it holds is not to be trusted."""
+
+    def drop(self, obj: Any) -> None:
+        """An object was deleted; this is the last of it."""
+
+    def settle(self) -> None:
+        """The list is complete."""
+
+    def flush(self) -> None:
+        """What came together was all handed over: a page, or what a watch brought in one piece."""
+
+
+class Reflector:
+    """Keeps one collection current. Its attributes say how it stands."""
+
+    def __init__(
+        self,
+        kube: client.Client,
+        path: str,
+        store: Store,
+        query: Mapping[str, str] | None = None,
+        *,
+        on_change: Callable[[Reflector], None] = lambda _: None,
+        silence: float = client.SILENCE,
+        first_delay: float = FIRST_DELAY,
+    ) -> None:
+        """`on_change` is called whenever `synced` or `fault` changed."""
+        self.path = path
+        self.synced = False
+        """Whether the collection was read whole at least once."""
+        self.fault: failures.KubeError | None = None
+        """Why it is not current now; None: it is, or is being read for the first time."""
+        self.lists = 0
+        """How often it was read whole."""
+        self._kube = kube
+        self._store = store
+        self._query = query
+        self._on_change = on_change
+        self._silence = silence
+        self._first_delay = first_delay
+        self._failed = 0
+        self._version = ""
+
+    async def run(self) -> None:
+        """Keep the collection current until cancelled."""
+        while True:
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+            except failures.ApiError as error:
+                if error.is_gone:
+                    # No fault: a list says what happened meanwhile.
+                    log.debug("%s is listed anew: %s", self.path, error)
+                    self._version = ""
+                else:
+                    self._stand(error)
+            except failures.Malformed as error:
+                self._version = ""
+                self._stand(error)
+            except failures.Unreachable as error:
+                self._stand(error)
+            except Exception:
+                log.exception("%s: what was read could not be taken in; everything is read anew", self.path)
+                self._version = ""
+            await asyncio.sleep(self._delay())
+
+    async def _list(self) -> None:
+        store = self._store
+        store.begin()
+        version = ""
+        async for page in self._kube.pages(self.path, self._query):
+            for item in page.items:
+                store.put(item)
+            store.flush()
+            version = page.version
+        store.settle()
+        store.flush()
+        self.lists += 1
+        self._version = version
+        self._stand(None)
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with self._kube.watch(self.path, self._version, self._query, silence=self._silence) as stream:
+            began = loop.time()
+            self._stand(None)
+            try:
+                async for events in stream:
+                    self._take(events)
+            finally:
+                if loop.time() - began >= HEALTHY_AFTER:
+                    self._failed = 0
+
+    def _take(self, events: list[client.Event]) -> None:
+        store = self._store
+        version = self._version
+        for kind, obj in events:
+            match kind:
+                case "ADDED" | "MODIFIED":
+                    store.put(obj)
+                case "DELETED":
+                    store.drop(obj)
+            version = _version_of(obj) or version
+        store.flush()
+        self._version = version
+
+    def _stand(self, fault: failures.KubeError | None) -> None:
+        synced = self.synced or fault is None
+        changed = synced != self.synced or str(fault) != str(self.fault)
+        self.synced, self.fault = synced, fault
+        if changed:
+            self._on_change(self)
+
+    def _delay(self) -> float:
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, hides nothing
+        delay = min(MAX_DELAY, self._first_delay * 2.0 ** min(self._failed, 16)) * jitter
+        self._failed += 1
+        asked = self.fault.retry_after if isinstance(self.fault, failures.ApiError) else None
+        return max(delay, min(asked or 0.0, MAX_RETRY_AFTER))
+
+
+def _version_of(obj: Any) -> str:
+    meta = obj.get("metadata")
+    version = meta.get("resourceVersion") if isinstance(meta, dict) else None
+    return version if isinstance(version, str) else ""
