@@ -54,7 +54,7 @@ _STANDING: Schema = {
 }
 
 KINDS: dict[str, Schema] = {
-    "base64": _pattern("base64 of a PEM certificate", r"(?:[A-Za-z0-9+/\s]+={0,2}\s*)?"),
+    "base64": _pattern("base64 of a PEM certificate", r"(?:[A-Za-z0-9+/]{40}[A-Za-z0-9+/\s]*={0,2}\s*)?"),
     "name": _pattern("a name as Kubernetes gives them such as my-name", rf"(?:{_LABEL}(?:\.{_LABEL})*)?"),
     "host": _pattern("a host name such as llm.example.org", rf"(?:(?:\*\.)?{_LABEL}(?:\.{_LABEL})*)?"),
     "port": {"minimum": 1, "maximum": 65535},

@@ -244,6 +244,20 @@ def path_of(obj: Object) -> str:
     return f"{base}{where}/{_plural(kind)}/{quote(meta['name'])}"
 
 
+def wait_until_gone(server: KubeApiServer, obj: Object) -> None:
+    """Return once an object that was deleted is no longer there; finalizers take a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            server.get(obj)
+        except Refused as refusal:
+            if refusal.status == 404:
+                return
+            raise
+        assert time.monotonic() < deadline, f"{obj['kind']} {obj['metadata']['name']} is still there"
+        time.sleep(0.02)
+
+
 def namespace(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
