@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from kthena_fast.resources import crds
 from tests.charts import cluster, helm
 from tests.charts.generated import CHART
-from tests.charts.test_webhook_templates import MANUAL
+from tests.charts.test_webhook_templates import BUNDLE, MANUAL
 from tests.conftest import running_kube_apiserver
 from tests.kube import apiserver, binaries
 from tests.kube.apiserver import KubeApiServer
@@ -66,6 +66,12 @@ EVERYTHING: dict[str, Any] = {
         },
     }
 }
+
+WRITTEN: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("Secret", "v1", "webhook-certs", {"data": {"tls.crt": "eA==", "tls.key": "eQ=="}}),
+    ("Lease", "coordination.k8s.io/v1", "infer-gateway", {"spec": {"holderIdentity": "a", "leaseDurationSeconds": 15}}),
+]
+"""What the programs write into objects of the release."""
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "nothing asked for": {},
@@ -132,6 +138,25 @@ def test_a_release_comes_changes_and_goes_and_leaves_its_crds(bare: KubeApiServe
     came = cluster.left(bare, "life")
     assert "Deployment life-infer-gateway" in came
     assert "ValidatingWebhookConfiguration life-webhook-kthena-system" in came
+    # As the programs do, whose work an upgrade must not undo.
+    for kind, version, name, change in WRITTEN:
+        meta = {"name": f"life-{name}", "namespace": helm.NAMESPACE}
+        bare.patch({"apiVersion": version, "kind": kind, "metadata": meta}, change)
+    cluster.release(bare, "upgrade", "life", helm.NAMESPACE, values=shares, chart=CHART)
+    for kind, version, name, change in WRITTEN:
+        meta = {"name": f"life-{name}", "namespace": helm.NAMESPACE}
+        assert change.items() <= bare.get({"apiVersion": version, "kind": kind, "metadata": meta}).items()
+    configuration = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "life-webhook-kthena-system"},
+    }
+    entries = bare.get(configuration)["webhooks"]
+    for entry in entries:
+        entry["clientConfig"]["caBundle"] = BUNDLE
+    bare.patch(configuration, {"webhooks": entries})
+    cluster.release(bare, "upgrade", "life", helm.NAMESPACE, values=shares, chart=CHART)
+    assert {entry["clientConfig"].get("caBundle") for entry in bare.get(configuration)["webhooks"]} == {BUNDLE}
     route = {
         "apiVersion": f"{cluster.GROUP}/v1alpha1",
         "kind": "ModelRoute",

@@ -11,7 +11,6 @@ KINDS = ("externalmodelproviders", "modelroutes", "modelservers")
 READS = {(GROUP, kind, verb, "") for kind in KINDS for verb in ("list", "watch")} | {("", "pods", "list", ""), ("", "pods", "watch", "")}
 WRITES_STATUS = {(GROUP, kind, "get", "") for kind in KINDS[1:]} | {(GROUP, f"{kind}/status", "patch", "") for kind in KINDS[1:]}
 LEASE = {
-    ("coordination.k8s.io", "leases", "create", ""),
     ("coordination.k8s.io", "leases", "get", GATEWAY),
     ("coordination.k8s.io", "leases", "update", GATEWAY),
 }
@@ -20,7 +19,7 @@ TELLS = {
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations", verb, f"{WEBHOOK}-{NAMESPACE}")
     for verb in ("list", "watch", "patch")
 }
-KEEPS = {("", "secrets", "create", "")} | {("", "secrets", verb, f"{WEBHOOK}-certs") for verb in ("get", "update")}
+KEEPS = {("", "secrets", verb, f"{WEBHOOK}-certs") for verb in ("get", "update")}
 
 Right = tuple[str, str, str, str]
 """API group, resource, verb, and the one object's name where it is restricted to it."""
@@ -90,3 +89,12 @@ def test_the_webhook_may_do_what_its_certificate_and_its_warnings_need(
 ) -> None:
     """Upstream's may read every Secret of the cluster and write every webhook configuration (6.4 C6)."""
     assert rights(helm.render(*sets), WEBHOOK) == expected
+
+
+def test_what_is_not_to_be_created_by_the_programs_is_there() -> None:
+    """A right to create cannot be bound to a name: whoever may create Secrets may have any ServiceAccount's token."""
+    rendered = helm.default()
+    assert rendered.one("Secret", f"{WEBHOOK}-certs").get("data") is None
+    assert "spec" not in rendered.one("Lease", GATEWAY)
+    mounted = helm.render("global.certManagementMode=cert-manager", "networking.inferGateway.status.enabled=false")
+    assert mounted.of("Secret") == mounted.of("Lease") == []
