@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,13 @@ def read_settings() -> knobs.Settings:
         raise click.ClickException(str(problem)) from problem
 
 
+def _namespaces(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
+            raise click.BadParameter(f"{name!r} is not the name of a namespace", context, parameter)
+    return names
+
+
 @click.command(context_settings={"show_default": True})
 @click.option(
     "--backend", "backends", multiple=True, metavar="URL", help="An engine's URL; may be repeated. Needs --model."
@@ -36,7 +44,19 @@ def read_settings() -> knobs.Settings:
     metavar="DIR",
     help="A folder of ModelRoute, ModelServer and Pod YAML, watched.",
 )
-@flags.boolean("--kubernetes", False, "Read objects from a Kubernetes API server (not built yet).")
+@flags.boolean(
+    "--kubernetes",
+    False,
+    "Read objects from the API server of KUBECONFIG, of the pod's service account, or of ~/.kube/config.",
+)
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    metavar="NS",
+    callback=_namespaces,
+    help="Read this namespace only; may be repeated. Needs --kubernetes. Without it all namespaces are read.",
+)
 @click.option("--host", default="::", help="Address of the inference and the metrics port; :: is IPv6 and IPv4.")
 @click.option("--port", type=flags.PORT, default=8080, help="Inference port.")
 @click.option("--metrics-port", type=flags.PORT, default=9090, help="Port of /metrics, /healthz and /readyz.")
@@ -56,6 +76,7 @@ def gateway(
     models: tuple[str, ...],
     manifests: Path | None,
     kubernetes: bool,
+    namespaces: tuple[str, ...],
     host: str,
     port: int,
     metrics_port: int,
@@ -72,6 +93,7 @@ def gateway(
     \b
     kthena-fast gateway --backend http://host:8000 --model NAME
     kthena-fast gateway --manifests DIR
+    kthena-fast gateway --kubernetes
     """
     flags.settle_upstreams_own(upstreams_own, lambda line: click.echo(line, err=True))
     if bool(tls_cert) != bool(tls_key):
@@ -79,7 +101,7 @@ def gateway(
     settings = read_settings()
     if verbosity >= 4:
         settings = settings.model_copy(update={"log_level": "debug"})
-    source = _source(backends, models, manifests, kubernetes=kubernetes)
+    source = _source(backends, models, manifests, namespaces, kubernetes=kubernetes)
 
     from kthena_fast.gateway import app, process
 
@@ -96,14 +118,23 @@ def gateway(
     raise SystemExit(process.run(options, settings, source))
 
 
-def _source(backends: tuple[str, ...], models: tuple[str, ...], manifests: Path | None, *, kubernetes: bool) -> Source:
+def _source(
+    backends: tuple[str, ...],
+    models: tuple[str, ...],
+    manifests: Path | None,
+    namespaces: tuple[str, ...],
+    *,
+    kubernetes: bool,
+) -> Source:
     """The one source that was asked for; UsageError for none, several or half of one."""
-    if kubernetes:
-        raise click.UsageError("--kubernetes is not built yet; --backend with --model, or --manifests, are")
     if bool(backends) != bool(models):
         raise click.UsageError("--backend and --model are given together: every backend serves every model")
-    if bool(backends) == (manifests is not None):
-        raise click.UsageError("exactly one source is needed: --backend with --model, or --manifests")
+    if bool(backends) + (manifests is not None) + kubernetes != 1:
+        raise click.UsageError("exactly one source is needed: --backend with --model, --manifests, or --kubernetes")
+    if namespaces and not kubernetes:
+        raise click.UsageError("--namespace needs --kubernetes")
+    if kubernetes:
+        return _kubernetes(namespaces)
     if manifests is not None:
         from kthena_fast.sources import manifests as manifests_source
 
@@ -114,3 +145,13 @@ def _source(backends: tuple[str, ...], models: tuple[str, ...], manifests: Path 
         return backend.BackendSource(backends, models)
     except ValueError as problem:
         raise click.UsageError(str(problem)) from problem
+
+
+def _kubernetes(namespaces: tuple[str, ...]) -> Source:
+    from kthena_fast.kube import configuration
+    from kthena_fast.sources.kubernetes import source
+
+    try:
+        return source.KubernetesSource(configuration.find(os.environ), namespaces)
+    except configuration.BadConfiguration as problem:
+        raise click.ClickException(str(problem)) from problem

@@ -16,13 +16,14 @@ import orjson
 from aiohttp import web
 
 from kthena_fast.queueing import report
+from kthena_fast.resources import core_v1
 
 if TYPE_CHECKING:
     from kthena_fast.gateway.fairness import Fairness
     from kthena_fast.gateway.state import State
-    from kthena_fast.resources import core_v1
     from kthena_fast.resources.model_route import ModelRoute
     from kthena_fast.resources.model_server import ModelServer
+    from kthena_fast.routing.objects import PodObject
     from kthena_fast.routing.snapshot import Pod, Server, Snapshot
     from kthena_fast.scheduling.scraper import Load
 
@@ -159,13 +160,15 @@ def _pod(pod: Pod, server: Server) -> dict[str, Any]:
     }
 
 
-def _pod_info(pod: core_v1.Pod | None) -> dict[str, Any]:
-    """Nothing for an engine that is given by address: there is no such object."""
+def _pod_info(pod: PodObject | None) -> dict[str, Any]:
+    """Nothing for an engine that is given by address: there is no such object. Of others, what the source keeps."""
     if pod is None:
         return {}
-    status = pod.status.as_object()
-    info = {"podIP": next(iter(pod.ips), ""), "nodeName": pod.spec.node_name, "phase": pod.status.phase}
-    optional = {"startTime": status.get("startTime"), "labels": dict(pod.metadata.labels)}
+    info: dict[str, Any] = {"podIP": pod.ip}
+    optional: dict[str, Any] = {"labels": dict(pod.labels)}
+    if isinstance(pod, core_v1.Pod):
+        info |= {"nodeName": pod.spec.node_name, "phase": pod.status.phase}
+        optional["startTime"] = pod.status.as_object().get("startTime")
     return {"podInfo": info | {key: value for key, value in optional.items() if value}}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
     from kthena_fast.gateway.fairness import Fairness
     from kthena_fast.gateway.state import State
     from kthena_fast.routing.snapshot import Snapshot
-    from kthena_fast.sources import Observation
+    from kthena_fast.sources import Fault, Observation
     from kthena_fast.telemetry.registry import Registry
     from kthena_fast.telemetry.requests import RequestMetrics
     from kthena_fast.upstream.pool import Pool
 
 log = logging.getLogger(__name__)
+
+MOST_FAULTS = 3
+"""Told in the detail of a health page."""
 
 UNVERIFIED = "engines speak TLS and UPSTREAM_CA_FILE is not set: their certificates are not verified"
 
@@ -56,13 +60,23 @@ class Observer:
         self._fairness = fairness
         self._verifies_engines = verifies_engines
         self._said: frozenset[str] = frozenset()
+        self._told: frozenset[str] = frozenset()
+        self._faulty: frozenset[tuple[str, ...]] = frozenset()
+        """What was faulty at least once: its metric then says 0, where one that was never says nothing."""
 
     def observe(self, observation: Observation) -> None:
         """Build a snapshot and put it in service."""
-        was_synced = self._state.synced
-        snapshot = build.build(observation.objects, self._state.snapshot, observation.rejected)
+        state = self._state
+        was_synced, before = state.synced, state.snapshot
+        snapshot = observation.snapshot
+        if snapshot is None:
+            snapshot = build.build(observation.objects, before, observation.rejected)
+        trouble = "; ".join(str(fault) for fault in observation.faults[:MOST_FAULTS])
         if observation.synced:
-            self._state.publish(snapshot)
+            state.publish(snapshot)
+            state.notice = trouble and f"{trouble}; what was read before serves on"
+        elif trouble:
+            state.detail = trouble
         self._pool.retain(snapshot.pods.values())
         if self._fairness is not None:
             self._fairness.on_snapshot(snapshot)
@@ -72,8 +86,17 @@ class Observer:
         if not self._verifies_engines and any(pod.tls for pod in snapshot.pods.values()):
             announced.append(UNVERIFIED)
         self._announce(announced)
-        # The first one is told as "ready", once everything else is.
-        log.log(logging.INFO if was_synced else logging.DEBUG, "in service: %s", describe(snapshot))
+        self._announce_faults(observation.faults)
+        if observation.synced and not was_synced:
+            # Most of what there is now stays for long: the collector need not look at it again and again.
+            gc.freeze()
+        # The first one is told as "ready", once everything else is. Pods come and go by the second.
+        is_news = was_synced and (
+            snapshot.table is not before.table
+            or snapshot.objects.servers is not before.objects.servers
+            or len(snapshot.rejected) != len(before.rejected)
+        )
+        log.log(logging.INFO if is_news else logging.DEBUG, "in service: %s", describe(snapshot))
 
     def _measure(self, observation: Observation) -> None:
         snapshot = self._state.snapshot
@@ -86,10 +109,27 @@ class Observer:
             place = (entry.kind, entry.field)
             unsupported[place] = unsupported.get(place, 0.0) + 1.0
         registry = self._registry
+        faults = dict.fromkeys(self._faulty, 0.0)
+        for fault in observation.faults:
+            faults[fault.resource,] = faults.get((fault.resource,), 0.0) + 1.0
+        self._faulty = frozenset(faults)
+        registry.family(metrics.SOURCE_FAULTS).replace(faults)
         registry.family(metrics.REJECTED_OBJECTS).replace(rejected)
         registry.family(metrics.UNSUPPORTED_OBJECTS).replace(unsupported)
         registry.table.add(registry.slot(metrics.SOURCE_RELOADS, "rejected" if observation.rejected else "ok"), 1.0)
         registry.table.set(registry.slot(metrics.SNAPSHOT_TIMESTAMP), time.time())
+
+    def _announce_faults(self, faults: tuple[Fault, ...]) -> None:
+        """Say of each resource when it can no longer be read, and when it can again."""
+        now: dict[str, Fault] = {}
+        for fault in faults:
+            now.setdefault(fault.resource, fault)
+        for resource, fault in now.items():
+            if resource not in self._told:
+                log.warning("%s; what was read before serves on", fault)
+        for resource in self._told - now.keys():
+            log.info("%s can be read again", resource)
+        self._told = frozenset(now)
 
     def _announce(self, lines: list[str]) -> None:
         """Say what is new; what was said at the last change and still holds is not said again."""

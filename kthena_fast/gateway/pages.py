@@ -24,7 +24,7 @@ def health(state: State) -> dict[str, Page]:
             return _message(503, "router is not ready", "the gateway is shutting down")
         if not state.synced:
             return _message(503, "router is not ready", state.detail)
-        return _message(200, "router is ready")
+        return _message(200, "router is ready", state.notice)
 
     return {"/healthz": healthz, "/readyz": readyz}
 

@@ -18,13 +18,15 @@ LEAVING = "the gateway is leaving"
 class State:
     """Read by every request, written by the source and by the life of the process."""
 
-    __slots__ = ("_idle", "_synced", "detail", "draining", "serving", "snapshot")
+    __slots__ = ("_idle", "_synced", "detail", "draining", "notice", "serving", "snapshot")
 
     def __init__(self) -> None:
         self.snapshot: Snapshot = build.EMPTY
         """Empty until the first one is published."""
         self.detail = "no objects have been read yet"
         """Why the gateway is not ready; empty when it is."""
+        self.notice = ""
+        """What is the matter while it is ready, such as that what it knows may be old; empty: nothing."""
         self.draining = False
         self.serving: dict[Exchange, asyncio.Task[None]] = {}
         """Requests that were accepted and are not settled, with the task that serves each."""

@@ -8,6 +8,7 @@
    the API server asks to wait (`Retry-After`) is waited. A watch that ends at once, again and again, counts as failing.
 4. A kind that is not there (404) and a right that is missing (403) may both come: they are failures like any other.
 5. Whatever a `Store` raises is a fault of ours: it is logged, and everything is listed anew.
+6. However much comes at once, the loop is held for about `PIECE` at a time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 FIRST_DELAY = 0.2
 MAX_DELAY = 10.0
 MAX_RETRY_AFTER = 60.0
+PIECE = 0.002
+"""Seconds of taking things in after which others get their turn."""
 HEALTHY_AFTER = 2.0
 """Seconds that a watch lasts to count as one that works."""
 
@@ -108,8 +112,11 @@ class Reflector:
         store.begin()
         version = ""
         async for page in self._kube.pages(self.path, self._query):
+            pause = _Pause()
             for item in page.items:
                 store.put(item)
+                if pause.is_due():
+                    await asyncio.sleep(0)
             store.flush()
             version = page.version
         store.settle()
@@ -125,23 +132,25 @@ class Reflector:
             self._stand(None)
             try:
                 async for events in stream:
-                    self._take(events)
+                    await self._take(events)
             finally:
                 if loop.time() - began >= HEALTHY_AFTER:
                     self._failed = 0
 
-    def _take(self, events: list[client.Event]) -> None:
+    async def _take(self, events: list[client.Event]) -> None:
         store = self._store
-        version = self._version
+        pause = _Pause()
         for kind, obj in events:
             match kind:
                 case "ADDED" | "MODIFIED":
                     store.put(obj)
                 case "DELETED":
                     store.drop(obj)
-            version = _version_of(obj) or version
+            # With each event: what breaks off here goes on after what was taken.
+            self._version = _version_of(obj) or self._version
+            if pause.is_due():
+                await asyncio.sleep(0)
         store.flush()
-        self._version = version
 
     def _stand(self, fault: failures.KubeError | None) -> None:
         synced = self.synced or fault is None
@@ -156,6 +165,22 @@ class Reflector:
         self._failed += 1
         asked = self.fault.retry_after if isinstance(self.fault, failures.ApiError) else None
         return max(delay, min(asked or 0.0, MAX_RETRY_AFTER))
+
+
+class _Pause:
+    """Tells when it is others' turn."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until = time.perf_counter() + PIECE
+
+    def is_due(self) -> bool:
+        now = time.perf_counter()
+        if now < self._until:
+            return False
+        self._until = now + PIECE
+        return True
 
 
 def _version_of(obj: Any) -> str:

@@ -75,6 +75,32 @@ class Pod(Resource):
     status: PodStatus = Field(default_factory=_no_status, description="What the kubelet saw of the pod.")
 
     @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return self.metadata.key
+
+    @property
+    def namespace(self) -> str:
+        return self.metadata.namespace
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def uid(self) -> str:
+        return self.metadata.uid
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.metadata.labels
+
+    @property
+    def ip(self) -> str:
+        """The pod's first address; empty: it has none yet."""
+        return next(iter(self.ips), "")
+
+    @property
     def ips(self) -> tuple[str, ...]:
         """The pod's addresses, the first one first."""
         return tuple(dict.fromkeys(ip for ip in (self.status.pod_ip, *(ip.ip for ip in self.status.pod_ips)) if ip))

@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
-from kthena_fast.resources import announcements, core_v1
+from kthena_fast.resources import announcements
 from kthena_fast.resources.external_model_provider import ExternalModelProvider
 from kthena_fast.resources.model_route import ModelRoute
 from kthena_fast.resources.model_server import ModelServer
 from kthena_fast.routing import table
-from kthena_fast.routing.objects import Engine, Objects, Rejection, Unsupported
+from kthena_fast.routing.objects import Engine, Objects, PodObject, Rejection, Unsupported
 from kthena_fast.routing.snapshot import Pod, Server, Snapshot
 
-_Announcing: TypeAlias = ModelRoute | ModelServer | ExternalModelProvider
+Announcing: TypeAlias = ModelRoute | ModelServer | ExternalModelProvider
 
 EMPTY = Snapshot(objects=Objects(), table=table.EMPTY, servers={}, pods={}, rejected=(), unsupported=())
 """What is in service before anything was read."""
@@ -34,12 +34,12 @@ def build(objects: Objects, previous: Snapshot = EMPTY, rejected: tuple[Rejectio
     for key, resource in objects.servers.items():
         engines = objects.engines.get(key)
         reached = _from_engines(resource, engines) if engines is not None else _from_objects(resource, ready)
-        own = tuple(
-            known if (known := previous.pods.get(pod.key)) is not None else pod
-            for pod in sorted(reached, key=lambda pod: pod.key)
-        )
+        own = in_order(known if (known := previous.pods.get(pod.key)) is not None else pod for pod in reached)
         pods.update((pod.key, pod) for pod in own)
-        servers[key] = _server(resource, own, previous)
+        before = previous.servers.get(key)
+        if before is None or before.pods != own or previous.objects.servers.get(key) is not resource:
+            before = server_of(resource, own, before)
+        servers[key] = before
     return Snapshot(
         objects=objects,
         table=table.compile_table(objects.routes, previous.table),
@@ -50,13 +50,15 @@ def build(objects: Objects, previous: Snapshot = EMPTY, rejected: tuple[Rejectio
     )
 
 
-def _server(resource: ModelServer, pods: tuple[Pod, ...], previous: Snapshot) -> Server:
-    key = resource.metadata.key
-    before = previous.servers.get(key)
-    if before is not None and before.pods == pods and previous.objects.servers.get(key) is resource:
-        return before
+def in_order(pods: Iterable[Pod]) -> tuple[Pod, ...]:
+    """The pods of a server as `Server.pods` has them."""
+    return tuple(sorted(pods, key=lambda pod: pod.key))
+
+
+def server_of(resource: ModelServer, pods: tuple[Pod, ...], before: Server | None) -> Server:
+    """The server with these pods; `before` is what it was in the snapshot in service."""
     server = Server(
-        key,
+        resource.metadata.key,
         engine=resource.spec.inference_engine,
         model=resource.rewrite_model,
         pods=pods,
@@ -78,21 +80,27 @@ class _ReadyPods:
 
     def __init__(self, objects: Objects) -> None:
         keys = {key for server in objects.servers.values() for key in server.spec.workload_selector.match_labels}
-        self._by_label: dict[tuple[str, str, str], list[core_v1.Pod]] = {}
+        self._by_label: dict[tuple[str, str, str], list[PodObject]] = {}
         for pod in objects.pods.values():
             if pod.ready:
-                for key, value in pod.metadata.labels.items():
+                for key, value in pod.labels.items():
                     if key in keys:
-                        self._by_label.setdefault((pod.metadata.namespace, key, value), []).append(pod)
+                        self._by_label.setdefault((pod.namespace, key, value), []).append(pod)
 
-    def of(self, server: ModelServer) -> Iterator[core_v1.Pod]:
+    def of(self, server: ModelServer) -> Iterator[PodObject]:
         selector = server.spec.workload_selector
         namespace = server.metadata.namespace
         lists = [self._by_label.get((namespace, *label), []) for label in selector.match_labels.items()]
         for pod in min(lists, key=len, default=[]):
-            labels = pod.metadata.labels
-            if selector.selects(labels) and (selector.pd_group is None or selector.pd_group.role(labels) == "decode"):
+            if selects(server, pod):
                 yield pod
+
+
+def selects(server: ModelServer, pod: PodObject) -> bool:
+    """Whether a pod of the server's namespace serves it once it is ready: rule 2."""
+    selector = server.spec.workload_selector
+    labels = pod.labels
+    return selector.selects(labels) and (selector.pd_group is None or selector.pd_group.role(labels) == "decode")
 
 
 def _from_engines(server: ModelServer, engines: Iterable[Engine]) -> Iterator[Pod]:
@@ -110,15 +118,25 @@ def _from_engines(server: ModelServer, engines: Iterable[Engine]) -> Iterator[Po
 
 
 def _from_objects(server: ModelServer, ready: _ReadyPods) -> Iterator[Pod]:
-    port = server.spec.workload_port
-    tls = port.protocol == "https"
-    endpoints = server.endpoints
-    for host, number in endpoints:
+    if server.endpoints:
+        yield from from_endpoints(server)
+    else:
+        for pod in ready.of(server):
+            yield from_pod(server, pod)
+
+
+def from_endpoints(server: ModelServer) -> Iterator[Pod]:
+    """The engines that the server's annotation names."""
+    tls = server.spec.workload_port.protocol == "https"
+    for host, number in server.endpoints:
         name = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
         yield _pod(server, name, "", host, number, tls=tls)
-    if not endpoints:
-        for pod in ready.of(server):
-            yield _pod(server, pod.metadata.name, pod.metadata.uid, pod.ips[0], port.port, tls=tls)
+
+
+def from_pod(server: ModelServer, pod: PodObject) -> Pod:
+    """The pod as this server reaches it."""
+    port = server.spec.workload_port
+    return _pod(server, pod.name, pod.uid, pod.ip, port.port, tls=port.protocol == "https")
 
 
 def _pod(
@@ -142,7 +160,7 @@ def _unsupported(objects: Objects, previous: Snapshot) -> Iterator[Unsupported]:
     known: dict[tuple[str, str, str], list[Unsupported]] = {}
     for entry in previous.unsupported:
         known.setdefault((entry.kind, entry.namespace, entry.name), []).append(entry)
-    kinds: tuple[tuple[Mapping[str, _Announcing], Mapping[str, _Announcing]], ...] = (
+    kinds: tuple[tuple[Mapping[str, Announcing], Mapping[str, Announcing]], ...] = (
         (objects.routes, previous.objects.routes),
         (objects.servers, previous.objects.servers),
         (objects.providers, previous.objects.providers),
@@ -153,5 +171,11 @@ def _unsupported(objects: Objects, previous: Snapshot) -> Iterator[Unsupported]:
             if before.get(key) is resource:
                 yield from known.get((resource.KIND, meta.namespace, meta.name), ())
                 continue
-            for found in announcements.announcements(resource):
-                yield Unsupported(resource.KIND, meta.namespace, meta.name, found.path, found.field, found.reason)
+            yield from unsupported_by(resource)
+
+
+def unsupported_by(resource: Announcing) -> Iterator[Unsupported]:
+    """What this object asks for and does not get."""
+    meta = resource.metadata
+    for found in announcements.announcements(resource):
+        yield Unsupported(resource.KIND, meta.namespace, meta.name, found.path, found.field, found.reason)

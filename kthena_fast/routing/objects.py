@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from kthena_fast.resources import core_v1
 from kthena_fast.resources.external_model_provider import ExternalModelProvider
 from kthena_fast.resources.model_route import ModelRoute
 from kthena_fast.resources.model_server import ModelServer
@@ -37,6 +36,35 @@ class Engine:
     """The name that `host` is an address of: asked for as `Host` and in TLS. Empty: `host` itself."""
 
 
+class PodObject(Protocol):
+    """What routing needs to know of a pod. `resources.core_v1.Pod` is one; a source may keep less of each."""
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def uid(self) -> str: ...
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """At least those whose keys some ModelServer's selector names."""
+
+    @property
+    def ip(self) -> str:
+        """Where it is reached; empty: nowhere yet."""
+
+    @property
+    def ready(self) -> bool:
+        """As Kubernetes counts endpoints: running, ready, not being deleted, and reachable at an address."""
+
+
 @dataclass(frozen=True, slots=True)
 class Objects:
     """Objects by `namespace/name`; each is decoded and accepted."""
@@ -44,7 +72,7 @@ class Objects:
     routes: Mapping[str, ModelRoute] = field(default_factory=_none)
     servers: Mapping[str, ModelServer] = field(default_factory=_none)
     providers: Mapping[str, ExternalModelProvider] = field(default_factory=_none)
-    pods: Mapping[str, core_v1.Pod] = field(default_factory=_none)
+    pods: Mapping[str, PodObject] = field(default_factory=_none)
     engines: Mapping[str, tuple[Engine, ...]] = field(default_factory=_none)
     """By ModelServer: engines that take the place of its annotation and its pods."""
 

@@ -1,4 +1,4 @@
-"""Where objects come from: `backend` (flags), `manifests` (a watched folder); Kubernetes will be one more.
+"""Where objects come from: `backend` (flags), `manifests` (a watched folder), `kubernetes` (an API server, watched).
 
 `validation` holds manifests to the same rules without serving them.
 """
@@ -7,9 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from kthena_fast.routing.objects import Objects, Rejection
+from kthena_fast.routing.snapshot import Snapshot
+
+
+class Fault(NamedTuple):
+    """Something that cannot be read now; what was read of it before stays in service."""
+
+    resource: str
+    """What, in few words that may become a metric's label: `pods`."""
+    where: str
+    """Which part of it, such as a namespace; empty: all of it."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.resource}{f' of {self.where}' if self.where else ''} cannot be read: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +35,10 @@ class Observation:
     """Objects, documents and files that were set aside, in a stable order."""
     synced: bool = True
     """False: not everything was read yet, so a name that is missing may still come."""
+    snapshot: Snapshot | None = None
+    """The snapshot of it, where the source keeps one up object by object."""
+    faults: tuple[Fault, ...] = ()
+    """What cannot be read now, in a stable order."""
 
 
 class Source(Protocol):

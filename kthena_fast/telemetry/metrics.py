@@ -187,8 +187,31 @@ REJECTED_OBJECTS = Metric(
     "kthena_fast_rejected_objects", "gauge", "Objects set aside because they break their schema.", ("kind",)
 )
 SOURCE_RELOADS = Metric("kthena_fast_source_reloads_total", "counter", "Readings of the objects' source.", ("result",))
+SOURCE_FAULTS = Metric(
+    "kthena_fast_source_faults",
+    "gauge",
+    "Parts of the objects' source that cannot be read now; what was read of them before stays in service.",
+    ("resource",),
+)
 SNAPSHOT_TIMESTAMP = Metric(
     "kthena_fast_snapshot_timestamp_seconds", "gauge", "When the snapshot in service was built, in Unix time."
+)
+
+# The status of objects
+
+STATUS_LEADER = Metric("kthena_fast_status_leader", "gauge", "1 while this replica writes the status of objects.")
+STATUS_UPDATES = Metric(
+    "kthena_fast_status_updates_total",
+    "counter",
+    "Objects whose status was to be written, by what became of it.",
+    ("kind", "result"),
+)
+STATUS_PENDING = Metric("kthena_fast_status_pending", "gauge", "Objects whose status waits to be looked at.")
+STATUS_STOPPED = Metric(
+    "kthena_fast_status_stopped",
+    "gauge",
+    "1 for a kind whose status is not written: the CRD prunes it, a right is missing, or it is refused or absent.",
+    ("kind", "reason"),
 )
 
 # The process

@@ -1,0 +1,87 @@
+"""One object's status: read, compared and, where something else is to stand, written.
+
+1. The patch names the resourceVersion that was read: what others write in between is a conflict and not lost, since the
+   list of conditions is written whole.
+2. What was found is of one object and one generation of it. If another stands there now, nothing is written: the watch
+   brings it, and with it another finding.
+3. An answer without our conditions means that the CRD has no place for them and the API server prunes them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from kthena_fast.kube.client import PatchType
+from kthena_fast.resources import decoding
+from kthena_fast.routing import conditions
+from kthena_fast.routing.findings import Finding, Identity, OfRoute, Refused
+
+if TYPE_CHECKING:
+    from kthena_fast.kube.client import Client, Object
+
+REQUEST_TIMEOUT = 4.0
+
+
+class Outcome(enum.StrEnum):
+    """What became of an update; a metric's label."""
+
+    WRITTEN = "written"
+    STANDS = "stands"
+    """It said so already."""
+    STALE = "stale"
+    """Another object, or another generation of it, is there than was looked at."""
+    PRUNED = "pruned"
+    """Rule 3."""
+
+
+def collection(kind: str, namespace: str = "") -> str:
+    """Where objects of a kind are; without a namespace those of all."""
+    where = f"/namespaces/{namespace}" if namespace else ""
+    return f"/apis/{decoding.API_VERSION}{where}/{kind.lower()}s"
+
+
+def path(identity: Identity) -> str:
+    """Where an object is."""
+    namespace, _, name = identity.key.partition("/")
+    return f"{collection(identity.kind, namespace)}/{name}"
+
+
+def wanted(finding: Finding, obj: Mapping[str, Any], now: datetime) -> Outcome | dict[str, Any]:
+    """The status to be merged over what an object has, or why there is none to be."""
+    meta = obj.get("metadata", {})
+    generation = meta.get("generation", 0)
+    if isinstance(finding, Refused):
+        # A rejection does not say of which generation it is; what decodes by now was mended.
+        try:
+            decoding.decode(obj)
+        except decoding.Rejected:
+            pass
+        else:
+            return Outcome.STALE
+    else:
+        looked_at = (finding.route if isinstance(finding, OfRoute) else finding.server).metadata
+        if (looked_at.uid, looked_at.generation) != (meta.get("uid", ""), generation):
+            return Outcome.STALE
+    status = conditions.written(finding, obj.get("status"), generation, now)
+    return Outcome.STANDS if status is None else status
+
+
+async def update(
+    kube: Client, identity: Identity, finding: Finding, now: datetime, may_write: Callable[[], bool]
+) -> Outcome:
+    """Have the object's status say what was found; raises as `kube.client` does. `may_write` is asked last."""
+    where = path(identity)
+    obj = await kube.get(where, timeout=REQUEST_TIMEOUT)
+    status = wanted(finding, obj, now)
+    if isinstance(status, Outcome):
+        return status
+    if not may_write():
+        return Outcome.STALE
+    patch: Object = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}
+    written = await kube.request(
+        "PATCH", f"{where}/status", patch, content_type=PatchType.MERGE, timeout=REQUEST_TIMEOUT
+    )
+    return Outcome.WRITTEN if conditions.are_in(written.get("status")) else Outcome.PRUNED

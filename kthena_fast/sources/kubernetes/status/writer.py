@@ -1,0 +1,292 @@
+"""Writes conditions into the status of ModelRoutes and ModelServers while this replica leads.
+
+1. It follows the snapshots in service from the side: it looks at the newest at most once a second, in pieces, and asks
+   nothing of whoever serves requests. A replica that does not lead looks at nothing and keeps nothing.
+2. At the beginning of a lead, and every `REVIEW_EVERY` seconds, what stands is read in lists: only what differs is
+   written, so a new leader writes nothing where the one before it was done. Between, an object is looked at when
+   something else is found of it.
+3. At most `RATE` objects a second are read and written, `BURST` at once; changes that come meanwhile to an object that
+   waits cost nothing more.
+4. A kind whose status the CRD prunes is left alone from then on, which is said once. A kind for which a right is
+   missing, or whose status is refused, is left alone until the next review; that is said once too.
+5. While the API server is away, or asks for patience, everything waits: up to `MAX_DELAY`, jittered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from kthena_fast.kube import failures
+from kthena_fast.routing import conditions, findings
+from kthena_fast.routing.findings import Finding, Findings, Identity, OfRoute, OfServer
+from kthena_fast.sources.kubernetes.status import update
+from kthena_fast.sources.kubernetes.status.bucket import Bucket
+from kthena_fast.sources.kubernetes.status.lease import utc_now
+from kthena_fast.sources.kubernetes.status.update import Outcome
+from kthena_fast.telemetry import metrics
+
+if TYPE_CHECKING:
+    from kthena_fast.kube.client import Client, Object
+    from kthena_fast.routing.snapshot import Snapshot
+    from kthena_fast.telemetry.registry import Registry
+
+log = logging.getLogger(__name__)
+
+RATE = 10.0
+BURST = 50
+LOOK_EVERY = 1.0
+LOOK_SHARE = 0.02
+"""Of the loop's time that looks may take: with many routes that change all the time they come less often."""
+REVIEW_EVERY = 600.0
+FIRST_DELAY = 1.0
+MAX_DELAY = 60.0
+PIECE = 25
+"""Objects of a list that are compared without a pause: about a millisecond."""
+
+Stopped = Literal["pruned", "forbidden", "refused", "absent"]
+
+PRUNED = (
+    "the CRD of %s has no place for conditions, so the API server drops them: its status is not written. "
+    "`kthena-fast crds` prints the CRDs that have"
+)
+STOPPED: dict[Stopped, str] = {
+    "forbidden": "the status of %s is not written, for a right is missing: %s",
+    "refused": "the status of %s is not written, for the API server refuses it: %s",
+    "absent": "the status of %s is not written, for it is not there: %s",
+}
+
+
+class Writer:
+    """`run` until cancelled. `leads` and `snapshot` are asked whenever it matters; clock and wall are passed in."""
+
+    def __init__(
+        self,
+        kube: Client,
+        registry: Registry,
+        *,
+        leads: Callable[[], bool],
+        snapshot: Callable[[], Snapshot | None],
+        namespaces: Iterable[str] = (),
+        clock: Callable[[], float],
+        wall: Callable[[], datetime] = utc_now,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._kube = kube
+        self._registry = registry
+        self._leads = leads
+        self._snapshot = snapshot
+        self._namespaces = tuple(namespaces) or ("",)
+        self._clock = clock
+        self._wall = wall
+        self._pause = pause
+        self._draw = draw
+        self._bucket = Bucket(RATE, BURST, clock())
+        self._failed = 0
+        self._pruned: set[str] = set()
+        self._said: set[tuple[str, Stopped]] = set()
+        self._term: _Term | None = None
+        registry.before_scrape(self._measure)
+
+    async def run(self) -> None:
+        """Write for as long as it runs, whenever this replica leads."""
+        while True:
+            await self._pause(await self.turn())
+
+    async def turn(self) -> float:
+        """Do what is to be done now; the seconds until there may be more."""
+        if not self._leads():
+            self._term = None
+            return LOOK_EVERY
+        snapshot = self._snapshot()
+        if snapshot is None:
+            return LOOK_EVERY
+        if self._term is None:
+            self._term = _Term()
+        term = self._term
+        try:
+            await self._look(term, snapshot)
+            if self._clock() >= term.review_at:
+                await self._review(term)
+            wait = await self._write(term)
+        except failures.KubeError as error:
+            return self._delay(error)
+        self._failed = 0
+        return min(wait, LOOK_EVERY)
+
+    async def _look(self, term: _Term, snapshot: Snapshot) -> None:
+        """Take in what is in service."""
+        if snapshot is term.looked_at or self._clock() < term.look_at:
+            return
+        spent, began = 0.0, self._clock()
+        for changed in term.findings.look(snapshot):
+            for identity in changed:
+                term.pending[identity] = None
+            spent += self._clock() - began
+            await asyncio.sleep(0)
+            began = self._clock()
+        term.looked_at = snapshot
+        term.look_at = self._clock() + max(LOOK_EVERY, spent / LOOK_SHARE)
+
+    async def _review(self, term: _Term) -> None:
+        """Read what stands: what is as it should be need not be looked at one by one."""
+        term.stopped.clear()
+        for kind in findings.KINDS:
+            if kind in self._pruned:
+                continue
+            for namespace in self._namespaces:
+                try:
+                    async for page in self._kube.pages(update.collection(kind, namespace)):
+                        await self._compare(term, kind, page.items)
+                except failures.ApiError as error:
+                    if not self._stop(term, kind, error):
+                        raise
+        term.review_at = self._clock() + REVIEW_EVERY
+
+    async def _compare(self, term: _Term, kind: str, items: list[Object]) -> None:
+        now = self._wall()
+        for count, obj in enumerate(items, start=1):
+            meta = obj["metadata"]
+            identity = Identity(kind, f"{meta['namespace']}/{meta['name']}")
+            finding = term.findings.get(identity)
+            if finding is not None:
+                if update.wanted(finding, obj, now) is Outcome.STANDS:
+                    term.settle(identity, finding)
+                else:
+                    term.pending[identity] = None
+                    term.standing.pop(identity, None)
+            if count % PIECE == 0:
+                await asyncio.sleep(0)
+
+    async def _write(self, term: _Term) -> float:
+        """Write what waits, as far as the rate allows; the seconds until there may be more."""
+        passed_over = 0
+        while term.pending and self._leads():
+            identity = next(iter(term.pending))
+            finding = term.findings.get(identity)
+            if finding is None or self._is_stopped(term, identity.kind) or term.stands(identity, finding):
+                del term.pending[identity]
+                passed_over += 1
+                if passed_over % PIECE == 0:
+                    await asyncio.sleep(0)
+                continue
+            wait = self._bucket.take(self._clock())
+            if wait:
+                return wait
+            # Its turn is over; where it has to come again it is put behind the others.
+            del term.pending[identity]
+            await self._update(term, identity, finding)
+        return LOOK_EVERY
+
+    async def _update(self, term: _Term, identity: Identity, finding: Finding) -> None:
+        kind = identity.kind
+        try:
+            outcome = await update.update(self._kube, identity, finding, self._wall(), self._leads)
+        except failures.ApiError as error:
+            if error.is_not_found:
+                # It is gone, and the next snapshot will say so.
+                self._count(kind, "gone")
+                return
+            if error.is_conflict:
+                self._count(kind, "conflict")
+                term.pending[identity] = None
+                return
+            self._count(kind, "failed")
+            if not self._stop(term, kind, error):
+                term.pending[identity] = None
+                raise
+            return
+        except (failures.Unreachable, asyncio.CancelledError):
+            term.pending[identity] = None
+            self._count(kind, "failed")
+            raise
+        self._count(kind, outcome)
+        if outcome is Outcome.PRUNED:
+            self._pruned.add(kind)
+            log.warning(PRUNED, kind)
+        elif outcome is not Outcome.STALE:
+            term.settle(identity, finding)
+
+    def _is_stopped(self, term: _Term, kind: str) -> bool:
+        return kind in self._pruned or kind in term.stopped
+
+    def _stop(self, term: _Term, kind: str, error: failures.ApiError) -> bool:
+        """Leave a kind alone where its API will give the same answer again; whether it does."""
+        why: Stopped
+        if error.is_forbidden:
+            why = "forbidden"
+        elif error.is_not_found:
+            why = "absent"
+        elif error.status in (400, 405, 413, 415, 422):
+            why = "refused"
+        else:
+            return False
+        term.stopped[kind] = why
+        if (kind, why) not in self._said:
+            self._said.add((kind, why))
+            log.warning(STOPPED[why], kind, error.message)
+        return True
+
+    def _delay(self, error: failures.KubeError) -> float:
+        """How long the API server is left alone."""
+        delay = min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(self._failed, 16)) * (0.5 + 0.5 * self._draw())
+        if self._failed == 0:
+            log.warning("status cannot be written for now: %s", error)
+        self._failed += 1
+        asked = error.retry_after if isinstance(error, failures.ApiError) else None
+        return max(delay, min(asked or 0.0, MAX_DELAY))
+
+    def _count(self, kind: str, result: str) -> None:
+        self._registry.table.add(self._registry.slot(metrics.STATUS_UPDATES, kind, result), 1.0)
+
+    def _measure(self) -> None:
+        term = self._term
+        stopped: dict[str, str] = {
+            **(term.stopped if term is not None else {}),
+            **dict.fromkeys(self._pruned, "pruned"),
+        }
+        registry = self._registry
+        registry.family(metrics.STATUS_STOPPED).replace(dict.fromkeys(stopped.items(), 1.0))
+        registry.table.set(registry.slot(metrics.STATUS_LEADER), float(self._leads()))
+        registry.table.set(registry.slot(metrics.STATUS_PENDING), float(len(term.pending) if term is not None else 0))
+
+
+class _Term:
+    """What is known during one lead."""
+
+    __slots__ = ("findings", "look_at", "looked_at", "pending", "review_at", "standing", "stopped")
+
+    def __init__(self) -> None:
+        self.findings = Findings()
+        self.looked_at: Snapshot | None = None
+        self.look_at = -math.inf
+        self.review_at = -math.inf
+        self.pending: dict[Identity, None] = {}
+        """Objects to be looked at, the one that waits longest first."""
+        self.standing: dict[Identity, int] = {}
+        """What was seen to stand, or was written, as a number: other writes to an object change nothing of it."""
+        self.stopped: dict[str, Stopped] = {}
+        """Kinds that are left alone until the next review."""
+
+    def settle(self, identity: Identity, finding: Finding) -> None:
+        self.standing[identity] = _number(finding)
+        self.pending.pop(identity, None)
+
+    def stands(self, identity: Identity, finding: Finding) -> bool:
+        return self.standing.get(identity) == _number(finding)
+
+
+def _number(finding: Finding) -> int:
+    meta = None
+    if isinstance(finding, OfRoute):
+        meta = finding.route.metadata
+    elif isinstance(finding, OfServer):
+        meta = finding.server.metadata
+    which = (meta.uid, meta.generation) if meta is not None else ()
+    return hash((which, conditions.verdicts(finding)))
