@@ -12,6 +12,10 @@ class _Group(click.Group):
 
     _commands = {  # noqa: RUF012 - click reads it from the class
         "gateway": ("kthena_fast.cli.gateway", "Run the gateway, with exactly one source of objects."),
+        "webhook": (
+            "kthena_fast.cli.webhook",
+            "Run the admission webhook, which the API server asks about every object of ours before it is stored.",
+        ),
         "mock-engine": ("kthena_fast.mock_engine.command", "An engine without a model, with vLLM's API."),
         "demo": ("kthena_fast.cli.demo", "Run a gateway over two mock engines and example manifests."),
         "simulate": (

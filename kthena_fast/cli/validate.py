@@ -14,7 +14,8 @@ def validate(paths: tuple[Path, ...], as_json: bool) -> None:
     """Check manifests, and report every violation at once.
 
     ModelRoutes, ModelServers, ExternalModelProviders, Pods and Secrets are looked at, other kinds passed over.
-    An error is what a cluster refuses or the gateway sets aside; a warning is what is dropped or not obeyed.
+    An error is what a cluster refuses or the gateway sets aside; a warning is what is dropped, not obeyed or likely
+    not meant.
     Exit status: 0 without errors, 1 with errors.
     """
     # Loading the types and the YAML reader takes longer than `kthena-fast --help` should.

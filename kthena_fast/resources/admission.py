@@ -7,8 +7,9 @@ cannot be called. What our CRDs refuse already (null rules, no target, no names)
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,6 +38,10 @@ RESERVED_HEADERS = frozenset(
 )
 """Headers that a provider's static headers may not set: framing and credentials are the gateway's."""
 
+MAX_EXPRESSIONS = 1000
+"""Regular expressions of one ModelRoute that are looked at; `cautions` tells of more. An object of megabytes may have
+100,000, and compiling them takes longer than an API server waits for a webhook."""
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f]|%(?![0-9A-Fa-f]{2})")
@@ -57,7 +62,7 @@ def violations(resource: AnyResource) -> list[Violation]:
     schema = structure.schema(type(resource))
     return [
         Violation(structure.path(schema, ("spec", *at)), message, kind, value, ("spec", *at))
-        for at, message, kind, value in found
+        for at, message, kind, value in itertools.islice(found, decoding.MAX_VIOLATIONS)
     ]
 
 
@@ -88,8 +93,11 @@ def _model_route(spec: ModelRouteSpec) -> _Found:
     for index, adapter in enumerate(spec.lora_adapters):
         if not adapter:
             yield ("loraAdapters", index), "lora adapter name cannot be an empty string", "Invalid", adapter
+    left = MAX_EXPRESSIONS
     for index, rule in enumerate(spec.rules):
-        for at, expression, reason in bad_expressions(rule):
+        given = list(itertools.islice(expressions_of(rule), left))
+        left -= len(given)
+        for at, expression, reason in _uncompilable(given):
             yield (
                 ("rules", index, *at),
                 f"must be a regular expression that RE2 accepts: {reason}",
@@ -111,6 +119,11 @@ def _model_route(spec: ModelRouteSpec) -> _Found:
 
 def bad_expressions(rule: Rule) -> Iterator[tuple[structure.Location, str, str]]:
     """The expressions of a rule that do not compile: where in the rule, the expression, and why."""
+    return _uncompilable(expressions_of(rule))
+
+
+def expressions_of(rule: Rule) -> Iterator[tuple[structure.Location, str]]:
+    """The regular expressions of a rule, and where in the rule they are."""
     match = rule.model_match
     if match is None:
         return
@@ -121,10 +134,17 @@ def bad_expressions(rule: Rule) -> Iterator[tuple[structure.Location, str, str]]
         texts.append((("modelMatch", "uri"), match.uri))
     for at, text in texts:
         if text.regex is not None:
-            try:
-                expressions.compile_re2(text.regex)
-            except ValueError as error:
-                yield (*at, "regex"), text.regex, str(error)
+            yield (*at, "regex"), text.regex
+
+
+def _uncompilable(
+    given: Iterable[tuple[structure.Location, str]],
+) -> Iterator[tuple[structure.Location, str, str]]:
+    for at, expression in given:
+        try:
+            expressions.compile_re2(expression)
+        except ValueError as error:
+            yield at, expression, str(error)
 
 
 def _model_server(spec: ModelServerSpec) -> _Found:
@@ -147,18 +167,23 @@ def _model_server(spec: ModelServerSpec) -> _Found:
 
 def _external_model_provider(spec: ExternalModelProviderSpec) -> _Found:
     for fault in _base_url_faults(spec.base_url):
-        yield ("baseURL",), fault, "Invalid", spec.base_url
+        yield ("baseURL",), fault, "Invalid", spec.base_url if "@" not in spec.base_url else decoding.HIDDEN
     for name, value in spec.headers.items():
-        if not _HEADER_NAME.fullmatch(name):
+        if not is_header_name(name):
             yield ("headers", name), "must be named as an HTTP header is", "Invalid", name
         if name.lower() in RESERVED_HEADERS:
             yield ("headers", name), "is set by the gateway and cannot be set here", "Invalid", name
         if _CONTROL.search(value):
-            yield ("headers", name), "must not hold control characters", "Invalid", value
+            yield ("headers", name), "must not hold control characters", "Invalid", decoding.HIDDEN
     if spec.auth is not None:
         for key, text in (("name", spec.auth.secret_ref.name), ("key", spec.auth.secret_ref.key)):
             if not text:
                 yield ("auth", "secretRef", key), "must not be empty", "Required", text
+
+
+def is_header_name(name: str) -> bool:
+    """Whether HTTP allows a header of this name."""
+    return _HEADER_NAME.fullmatch(name) is not None
 
 
 def _base_url_faults(text: str) -> Iterator[str]:

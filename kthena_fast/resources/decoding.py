@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -31,8 +32,11 @@ NETWORKING: Mapping[str, type[ModelRoute | ModelServer | ExternalModelProvider]]
 }
 CORE: Mapping[str, type[Pod | Secret]] = {kind.KIND: kind for kind in (Pod, Secret)}
 
+MAX_VIOLATIONS = 1000
+"""Violations that are told of an object; one of megabytes may have 100,000, each of which takes time to tell."""
+
 HIDDEN = "(hidden)"
-"""Stands for the value of what is in a Secret."""
+"""Stands for the value of what is, or may be, a secret."""
 
 
 class Violation(NamedTuple):
@@ -81,7 +85,10 @@ class Rejected(Exception):
 
 
 def decode(obj: Mapping[str, Any]) -> AnyResource:
-    """The typed object, with schema defaults filled in; else Rejected, with every violation, or UnknownKind."""
+    """The typed object, with schema defaults filled in; else Rejected, with every violation, or UnknownKind.
+
+    Of more violations than anybody reads the first `MAX_VIOLATIONS` are told.
+    """
     model = _model(obj)
     schema = structure.schema(model)
     admitted = structure.admit(schema, obj)
@@ -132,7 +139,8 @@ def _validated(model: type[AnyResource], admitted: Any) -> tuple[AnyResource | N
     try:
         return model.model_validate(admitted), []
     except ValidationError as error:
-        return None, list(_faults(error, structure.schema(model), hide=model is Secret))
+        faults = _faults(error, structure.schema(model), hide=model is Secret)
+        return None, list(itertools.islice(faults, MAX_VIOLATIONS))
 
 
 def unknown_fields(obj: Mapping[str, Any]) -> list[UnknownField]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
@@ -12,6 +12,8 @@ from kthena_fast.resources.value import INT32_MAX, FrozenMap, Port, Resource, Va
 
 Limit = Annotated[int, Field(ge=1, le=INT32_MAX, json_schema_extra={"format": "int32"})]
 Weight = Annotated[int, Field(ge=0, le=100, json_schema_extra={"format": "int32"})]
+
+Compared: TypeAlias = tuple[Literal["exact", "prefix", "regex"], str]
 
 
 class StringMatch(Value):
@@ -30,6 +32,15 @@ class StringMatch(Value):
         description="An RE2 expression that matches somewhere in the text; anchor it with ^ and $ to match the whole. "
         "Looked at when exact and prefix are absent.",
     )
+
+    @property
+    def compared(self) -> Compared | None:
+        """How a text is compared, and with what; None: every text passes."""
+        if self.exact is not None:
+            return "exact", self.exact
+        if self.prefix is not None:
+            return ("prefix", self.prefix) if self.prefix else None
+        return ("regex", self.regex) if self.regex is not None else None
 
 
 class BodyMatch(Value):

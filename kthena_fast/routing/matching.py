@@ -25,20 +25,19 @@ def string_test(match: StringMatch) -> Test | None:
 
     An expression that does not compile never matches; `announcements` names it.
     """
-    if match.exact is not None:
-        exact = match.exact
-        return lambda text: text == exact
-    if match.prefix is not None:
-        prefix = match.prefix
-        return (lambda text: text.startswith(prefix)) if prefix else None
-    if match.regex is not None:
-        try:
-            search = expressions.compile_re2(match.regex).search
-        except ValueError:
-            return _never
-        # Given bytes, the library need not count characters; given a lone surrogate as str, it would raise.
-        return lambda text: search(text.encode("utf-8", "replace")) is not None  # type: ignore[arg-type] # its stub has str only
-    return None
+    if match.compared is None:
+        return None
+    how, wanted = match.compared
+    if how == "exact":
+        return lambda text: text == wanted
+    if how == "prefix":
+        return lambda text: text.startswith(wanted)
+    try:
+        search = expressions.compile_re2(wanted).search
+    except ValueError:
+        return _never
+    # Given bytes, the library need not count characters; given a lone surrogate as str, it would raise.
+    return lambda text: search(text.encode("utf-8", "replace")) is not None  # type: ignore[arg-type] # its stub has str only
 
 
 class Condition:

@@ -1,7 +1,7 @@
 """Holds manifests to the rules of the CRDs, of the webhook and of a manifests folder, without serving them.
 
-What would keep an object out of a cluster or out of service is an error; what would be dropped or not obeyed is a
-warning. Everything is found at once.
+What would keep an object out of a cluster or out of service is an error; what would be dropped or not obeyed, or is
+likely not meant, is a warning. Everything is found at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from kthena_fast.resources import admission, announcements, decoding
+from kthena_fast.resources import admission, announcements, cautions, decoding
 from kthena_fast.sources import manifest_files, yaml_documents
 from kthena_fast.sources.manifest_files import Found, Identity
 from kthena_fast.sources.yaml_documents import Malformed
@@ -134,6 +134,8 @@ def _object(place: _Place, defined: dict[Identity, str], report: Report) -> Iter
                 yield place.finding(
                     "warning", identity, announcement.path, announcement.reason, _location(announcement.path)
                 )
+        for caution in cautions.cautions(resource):
+            yield place.finding("warning", identity, caution.path, caution.message, caution.location)
     if isinstance(obj, dict):
         for unknown in decoding.unknown_fields(obj):
             nearest = f"; did you mean {unknown.nearest}?" if unknown.nearest else ""

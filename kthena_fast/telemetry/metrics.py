@@ -238,4 +238,36 @@ LABELS_DROPPED = Metric(
     ("metric",),
 )
 
-ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+# The webhook
+
+WEBHOOK_REVIEWS = Metric(
+    "kthena_fast_webhook_reviews_total",
+    "counter",
+    "Reviews, by verdict: allowed, refused, malformed, overloaded or failed.",
+    ("kind", "verdict"),
+)
+WEBHOOK_DURATION = Metric(
+    "kthena_fast_webhook_review_duration_seconds",
+    "histogram",
+    "From the head of a review to its answer.",
+    ("kind",),
+    REQUEST_BUCKETS,
+)
+WEBHOOK_WARNINGS = Metric(
+    "kthena_fast_webhook_warnings_total", "counter", "Warnings that came with an answer.", ("kind",)
+)
+WEBHOOK_CERTIFICATE_EXPIRY = Metric(
+    "kthena_fast_webhook_certificate_expiry_timestamp_seconds",
+    "gauge",
+    "When the certificate in service ends, in Unix time; 0: there is none yet.",
+)
+
+_WEBHOOKS_OWN = (WEBHOOK_REVIEWS, WEBHOOK_DURATION, WEBHOOK_WARNINGS, WEBHOOK_CERTIFICATE_EXPIRY)
+
+WEBHOOK: tuple[Metric, ...] = (*_WEBHOOKS_OWN, BUILD_INFO, LOOP_LAG, LABELS_DROPPED)
+"""Those of `kthena-fast webhook`."""
+
+ALL: tuple[Metric, ...] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Metric) and value not in _WEBHOOKS_OWN
+)
+"""Those of `kthena-fast gateway`."""

@@ -1,0 +1,189 @@
+"""The reviews' way through HTTP: bytes of a request in, bytes of an answer out, and what bounds the work.
+
+1. A call that is wrong is answered with 400 (or 404, 405, 408, 413) and one sentence as plain text; with 503 where more
+   than `MAX_HELD` bytes of reviews would be held at once.
+2. A review of more than `SMALL` bytes is judged in one worker thread, one after the other, so that those of ordinary
+   size are answered meanwhile; the cluster's objects are only looked at on the loop. A caller that leaves takes with it
+   what still waits for the thread.
+3. An object costs time in proportion to its bytes: expressions looked at, reasons and warnings are limited where they
+   are made (`admission`, `reviews`, `judgement`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from kthena_fast.resources.external_model_provider import ExternalModelProvider
+from kthena_fast.resources.model_route import ModelRoute
+from kthena_fast.resources.model_server import ModelServer
+from kthena_fast.telemetry import metrics, one_line
+from kthena_fast.webhook import judgement, reviews
+
+if TYPE_CHECKING:
+    from kthena_fast.serving.admin import Handler, Page
+    from kthena_fast.telemetry.registry import Registry
+    from kthena_fast.webhook.cluster import Cluster
+
+log = logging.getLogger(__name__)
+
+KINDS = (ModelRoute.KIND, ModelServer.KIND, ExternalModelProvider.KIND)
+
+PATHS: Mapping[str, str] = {
+    f"/validate{mark}{kind.lower()}": kind
+    # Upstream's today, and those of its older chart.
+    for mark in "/-"
+    for kind in KINDS
+}
+
+MAX_REVIEW = 16 * 2**20
+"""Bytes of one review. The API server takes objects of 3 MB, an update has two of them, and what is written as
+`\\u003c` there takes more bytes here."""
+
+MAX_HELD = 32 * 2**20
+"""Bytes of all reviews that are being read or judged."""
+
+SMALL = 64 * 2**10
+"""Bytes up to which a review is judged at once: some milliseconds at worst."""
+
+BODY_TIMEOUT = 10.0
+"""Seconds for a body to arrive; no API server waits longer than 30 s for everything."""
+
+
+class _Answered(Exception):
+    """A call that ends without a verdict: what is said, and what it counts as."""
+
+    def __init__(self, status: int, text: str, verdict: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.verdict = verdict
+
+
+class Endpoint:
+    """Answers reviews. To be closed."""
+
+    def __init__(self, cluster: Cluster, registry: Registry, is_draining: Callable[[], bool]) -> None:
+        self._cluster = cluster
+        self._registry = registry
+        self._is_draining = is_draining
+        self._held = 0
+        self._worker = ThreadPoolExecutor(1, "review")
+
+    def close(self) -> None:
+        """Give up what waits for the worker."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def application(self, pages: Mapping[str, Page]) -> web.Application:
+        """The reviews' paths, and the health pages beside them."""
+        application = web.Application(client_max_size=MAX_REVIEW)
+        for path, kind in PATHS.items():
+            application.router.add_post(path, self._handler(kind))
+        for path, page in pages.items():
+            application.router.add_get(path, _page(page))
+        application.router.add_route("*", "/{path:.*}", _nowhere)
+        return application
+
+    def _handler(self, kind: str) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            began = time.perf_counter()
+            try:
+                body, verdict = await self._answer(request, kind)
+                answer = web.Response(body=body, content_type="application/json")
+            except _Answered as early:
+                verdict = early.verdict
+                log.warning("%s is answered with %d: %s", request.path, early.status, early.text)
+                answer = web.Response(status=early.status, text=f"{early.text}\n")
+                if early.status == 503:
+                    answer.headers["Retry-After"] = "1"
+            except Exception:
+                verdict = "failed"
+                log.exception("a review of a %s could not be judged", kind)
+                answer = web.Response(status=500, text="the review could not be judged: see the webhook's log\n")
+            self._count(kind, verdict, time.perf_counter() - began)
+            if self._is_draining():
+                # The API server's next review goes to another replica.
+                answer.force_close()
+            return answer
+
+        return handle
+
+    async def _answer(self, request: web.Request, kind: str) -> tuple[bytes, str]:
+        if request.content_type != "application/json":
+            raise _Answered(400, f"the Content-Type must be application/json, not {request.content_type}", "malformed")
+        size = request.content_length
+        if size is not None and size > MAX_REVIEW:
+            raise _Answered(413, f"the review has {size} bytes; {MAX_REVIEW} are allowed", "malformed")
+        reserved = MAX_REVIEW if size is None else size
+        if self._held + reserved > MAX_HELD:
+            raise _Answered(503, "too many bytes of reviews are being looked at already", "overloaded")
+        self._held += reserved
+        try:
+            body = await _read(request)
+            if len(body) <= SMALL:
+                review, verdict = _judged(body, kind)
+            else:
+                judging = asyncio.get_running_loop().run_in_executor(self._worker, _judged, body, kind)
+                review, verdict = await judging
+        except reviews.BadReview as problem:
+            raise _Answered(400, str(problem), "malformed") from problem
+        finally:
+            self._held -= reserved
+        warnings = judgement.warnings(verdict, self._cluster)
+        self._registry.table.add(self._registry.slot(metrics.WEBHOOK_WARNINGS, kind), len(warnings))
+        if not verdict.reasons:
+            return reviews.allow(review.uid, warnings), "allowed"
+        _log_refusal(review, verdict)
+        return reviews.refuse(review, verdict.reasons, warnings), "refused"
+
+    def _count(self, kind: str, verdict: str, seconds: float) -> None:
+        table, registry = self._registry.table, self._registry
+        table.add(registry.slot(metrics.WEBHOOK_REVIEWS, kind, verdict), 1.0)
+        table.observe(registry.slot(metrics.WEBHOOK_DURATION, kind), seconds)
+
+
+def _judged(body: bytes, kind: str) -> tuple[reviews.Review, judgement.Verdict]:
+    review = reviews.read(body, kind)
+    return review, judgement.judge(review)
+
+
+def _log_refusal(review: reviews.Review, verdict: judgement.Verdict) -> None:
+    log.info(
+        "%s of the %s %s/%s by %s is refused: %s",
+        review.operation,
+        review.kind,
+        review.namespace,
+        review.name,
+        review.user or "somebody",
+        one_line.cut("; ".join(str(reason) for reason in verdict.reasons[: reviews.MAX_REASONS])),
+    )
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await request.read()
+    except TimeoutError:
+        raise _Answered(408, f"the review did not arrive within {BODY_TIMEOUT:g} s", "malformed") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise _Answered(413, f"the review has more than {MAX_REVIEW} bytes", "malformed") from None
+
+
+def _page(page: Page) -> Handler:
+    async def handle(_: web.Request) -> web.Response:
+        status, content_type, body = page()
+        return web.Response(status=status, body=body, headers={"Content-Type": content_type.decode()})
+
+    return handle
+
+
+async def _nowhere(request: web.Request) -> web.Response:
+    if request.path in PATHS:
+        return web.Response(status=405, text="reviews are posted\n", headers={"Allow": "POST"})
+    return web.Response(status=404, text=f"there is no {request.path!r} here; reviews go to {', '.join(PATHS)}\n")
