@@ -123,7 +123,7 @@ class Settings(BaseModel):
     kthena_fast_lenient_env: Boolean = False
     """A bad value of one of upstream's variables warns and takes the default, as upstream does."""
     pod_namespace: str = "default"
-    """Namespace that this process runs in; of no effect yet: only the Kubernetes source asks for it."""
+    """Namespace that this process runs in, where its Lease is. Unset: that of its service account or kubeconfig."""
 
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],

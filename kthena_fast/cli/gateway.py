@@ -13,7 +13,8 @@ from kthena_fast import settings as knobs
 from kthena_fast.cli import flags
 
 if TYPE_CHECKING:
-    from kthena_fast.sources import Source
+    from kthena_fast.kube.configuration import Cluster
+    from kthena_fast.sources import Reporter, Source
 
 
 def read_settings() -> knobs.Settings:
@@ -102,6 +103,7 @@ def gateway(
     if verbosity >= 4:
         settings = settings.model_copy(update={"log_level": "debug"})
     source = _source(backends, models, manifests, namespaces, kubernetes=kubernetes)
+    reporter = _reporter(settings, namespaces) if kubernetes and settings.status_updates else None
 
     from kthena_fast.gateway import app, process
 
@@ -115,7 +117,7 @@ def gateway(
         router_config=router_config,
         metrics_on_inference_port=expose_metrics_on_router_port,
     )
-    raise SystemExit(process.run(options, settings, source))
+    raise SystemExit(process.run(options, settings, source, reporter))
 
 
 def _source(
@@ -148,10 +150,28 @@ def _source(
 
 
 def _kubernetes(namespaces: tuple[str, ...]) -> Source:
-    from kthena_fast.kube import configuration
     from kthena_fast.sources.kubernetes import source
 
+    return source.KubernetesSource(_cluster(), namespaces)
+
+
+def _reporter(settings: knobs.Settings, namespaces: tuple[str, ...]) -> Reporter:
+    from kthena_fast.sources.kubernetes.status import reporter
+
+    cluster = _cluster()
+    is_told = "pod_namespace" in settings.model_fields_set
+    return reporter.StatusReporter(
+        cluster,
+        namespaces,
+        lease_name=settings.status_lease_name,
+        lease_namespace=settings.pod_namespace if is_told else cluster.namespace,
+    )
+
+
+def _cluster() -> Cluster:
+    from kthena_fast.kube import configuration
+
     try:
-        return source.KubernetesSource(configuration.find(os.environ), namespaces)
+        return configuration.find(os.environ)
     except configuration.BadConfiguration as problem:
         raise click.ClickException(str(problem)) from problem

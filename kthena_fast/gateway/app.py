@@ -42,7 +42,8 @@ from kthena_fast.wire import paths
 if TYPE_CHECKING:
     import ssl
 
-    from kthena_fast.sources import Source
+    from kthena_fast.routing.snapshot import Snapshot
+    from kthena_fast.sources import Reporter, Source
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class Options:
 class Gateway:
     """One gateway in one process."""
 
-    def __init__(self, options: Options, settings: Settings, source: Source) -> None:
+    def __init__(self, options: Options, settings: Settings, source: Source, reporter: Reporter | None = None) -> None:
         self.options = options
         self.settings = settings
         self.state = State()
@@ -96,6 +97,8 @@ class Gateway:
         self.metrics_port = options.metrics_port
         self.debug_port = options.debug_port
         self._source = source
+        self._reporter = reporter
+        self._reporting: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = contextlib.AsyncExitStack()
         self._listener: asyncio.Server | None = None
@@ -197,6 +200,9 @@ class Gateway:
             self._tasks += [asyncio.create_task(running, name="fairness") for running in self._fairness.start()]
             self._closing.callback(self._fairness.stop)
         self._tasks.append(asyncio.create_task(self._follow(observer), name="source"))
+        if self._reporter is not None:
+            self._reporting = asyncio.create_task(self._report(self._reporter), name="reporter")
+            self._tasks.append(self._reporting)
 
     def _certificate(self) -> ssl.SSLContext | None:
         chain, key = self.options.tls_cert, self.options.tls_key
@@ -225,6 +231,16 @@ class Gateway:
             if not self.state.synced:
                 self.state.detail = f"the source of objects failed: {problem!r}"
 
+    async def _report(self, reporter: Reporter) -> None:
+        """Have the owners of objects told what became of them; requests are served whatever becomes of that."""
+        try:
+            await reporter.run(self._in_service, self.registry)
+        except Exception:
+            log.exception("the status of objects is no longer written")
+
+    def _in_service(self) -> Snapshot | None:
+        return self.state.snapshot if self.state.synced else None
+
     def reopen_logs(self) -> None:
         """SIGHUP: the access log's file was moved away."""
         if self._access_log is not None:
@@ -234,6 +250,9 @@ class Gateway:
         """Let accepted requests finish: they get DRAIN_TIMEOUT, then waiters are refused and streams aborted."""
         state, settings = self.state, self.settings
         state.draining = True
+        if self._reporting is not None:
+            # At once, so that a replica that stays takes over, however long requests go on here.
+            self._reporting.cancel()
         if settings.drain_delay:
             await asyncio.sleep(settings.drain_delay)
         if self._listener is not None:
@@ -264,7 +283,9 @@ class Gateway:
         """End everything that is left, and flush the logs."""
         self.state.draining = True
         for task in self._tasks:
-            task.cancel()
+            # What the drain has cancelled already is ending, and is not to be cut short.
+            if not task.cancelling():
+                task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._way is not None:
             await self._way.shutdown()
@@ -286,9 +307,11 @@ def _open_access_log(settings: Settings) -> AccessLog:
 
 
 @contextlib.asynccontextmanager
-async def running(options: Options, settings: Settings, source: Source) -> AsyncIterator[Gateway]:
+async def running(
+    options: Options, settings: Settings, source: Source, reporter: Reporter | None = None
+) -> AsyncIterator[Gateway]:
     """A gateway for the length of a block: started before it, stopped without a drain behind it."""
-    gateway = Gateway(options, settings, source)
+    gateway = Gateway(options, settings, source, reporter)
     await gateway.start()
     try:
         yield gateway

@@ -21,30 +21,33 @@ from kthena_fast.telemetry import log as application_log
 
 if TYPE_CHECKING:
     from kthena_fast.settings import Settings
-    from kthena_fast.sources import Source
+    from kthena_fast.sources import Reporter, Source
 
 log = logging.getLogger(__name__)
 
 
-def run(
-    options: app.Options, settings: Settings, source: Source, on_ready: Callable[[app.Gateway], None] | None = None
-) -> int:
+def run(options: app.Options, settings: Settings, source: Source, reporter: Reporter | None = None) -> int:
     """Run a gateway until it is told to stop; returns the exit status of the process."""
     application_log.configure(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            return runner.run(live(options, settings, source, on_ready))
+            return runner.run(live(options, settings, source, reporter=reporter))
         except app.CannotStart as problem:
             log.error("%s", problem)
             return 1
 
 
 async def live(
-    options: app.Options, settings: Settings, source: Source, on_ready: Callable[[app.Gateway], None] | None = None
+    options: app.Options,
+    settings: Settings,
+    source: Source,
+    on_ready: Callable[[app.Gateway], None] | None = None,
+    *,
+    reporter: Reporter | None = None,
 ) -> int:
     """Start, wait for the signal, drain, stop. `on_ready` is told when the first objects are in service."""
     stop = signals.told_to_leave()
-    gateway = app.Gateway(options, settings, source)
+    gateway = app.Gateway(options, settings, source, reporter)
     # Before the start: a signal that is not handled ends the process.
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.reopen_logs)
     await gateway.start()

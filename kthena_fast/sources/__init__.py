@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from kthena_fast.routing.objects import Objects, Rejection
 from kthena_fast.routing.snapshot import Snapshot
+from kthena_fast.telemetry.registry import Registry
 
 
 class Fault(NamedTuple):
@@ -39,6 +40,13 @@ class Observation:
     """The snapshot of it, where the source keeps one up object by object."""
     faults: tuple[Fault, ...] = ()
     """What cannot be read now, in a stable order."""
+
+
+class Reporter(Protocol):
+    """Tells the owners of objects, where these come from, what became of them."""
+
+    async def run(self, snapshot: Callable[[], Snapshot | None], registry: Registry) -> None:
+        """Report on what is in service (None: nothing yet) until cancelled; what is left to be done then is brief."""
 
 
 class Source(Protocol):

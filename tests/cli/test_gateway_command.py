@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 from kthena_fast.cli import flags, main
 from kthena_fast.gateway import app, process
 from kthena_fast.settings import Settings
-from kthena_fast.sources import Source
+from kthena_fast.sources import Reporter, Source
 from kthena_fast.sources.backend import BackendSource
+from kthena_fast.sources.kubernetes.status.reporter import StatusReporter
 from kthena_fast.sources.manifests import ManifestsSource
 
 BACKEND = ("--backend", "http://127.0.0.1:8000", "--model", "llama")
@@ -61,14 +62,15 @@ class Started:
     options: app.Options
     settings: Settings
     source: Source
+    reporter: Reporter | None
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     seen = Started()
 
-    def run(options: app.Options, settings: Settings, source: Source) -> int:
-        seen.options, seen.settings, seen.source = options, settings, source
+    def run(options: app.Options, settings: Settings, source: Source, reporter: Reporter | None) -> int:
+        seen.options, seen.settings, seen.source, seen.reporter = options, settings, source, reporter
         return 0
 
     monkeypatch.setattr(process, "run", run)
@@ -149,7 +151,7 @@ def test_a_boolean_may_stand_alone_or_say_its_value(spelling: tuple[str, ...], v
         assert started.options.metrics_on_inference_port is value
 
 
-@pytest.mark.parametrize("flag", [*flags.REFUSED_WHEN_TRUE, "--kubernetes"])
+@pytest.mark.parametrize("flag", flags.REFUSED_WHEN_TRUE)
 @pytest.mark.parametrize("value", ["", "=true"])
 def test_what_is_not_built_is_refused(flag: str, value: str, started: Started) -> None:
     result = gateway(*BACKEND, f"{flag}{value}")
@@ -231,3 +233,52 @@ def test_flags_become_options(started: Started, tmp_path: Path) -> None:
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in expected.items()]
     assert gateway(*BACKEND, *arguments).exit_code == 0
     assert started.options == app.Options(**expected)
+
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{name: test, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: test, context: {cluster: test, user: test, namespace: of-the-context}}]
+users: [{name: test, user: {token: x}}]
+current-context: test
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "lease"),
+    [
+        ({}, ("of-the-context", "kthena-fast-status")),
+        ({"POD_NAMESPACE": "default"}, ("default", "kthena-fast-status")),
+        (
+            {"POD_NAMESPACE": "kthena", "STATUS_LEASE_NAME": "release-infer-gateway"},
+            ("kthena", "release-infer-gateway"),
+        ),
+    ],
+    ids=["of the context", "as told", "with a name"],
+)
+def test_with_kubernetes_status_is_written_under_a_lease(
+    variables: dict[str, str], lease: tuple[str, str], started: Started, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text(KUBECONFIG)
+    result = gateway("--kubernetes", KUBECONFIG=str(tmp_path / "config"), **variables)
+    assert (result.exit_code, result.output) == (0, "")
+    assert isinstance(started.reporter, StatusReporter)
+    assert (started.reporter.lease.namespace, started.reporter.lease.name) == lease
+
+
+def test_no_status_is_written_where_that_is_turned_off_or_there_is_no_kubernetes(
+    started: Started, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text(KUBECONFIG)
+    assert gateway("--kubernetes", KUBECONFIG=str(tmp_path / "config"), STATUS_UPDATES="false").exit_code == 0
+    assert started.reporter is None
+    assert gateway(*BACKEND).exit_code == 0
+    assert started.reporter is None
+
+
+@pytest.mark.parametrize("name", ["Upper", "a_b", "-a", "a" * 254])
+def test_a_lease_has_a_name_that_kubernetes_takes(name: str, started: Started) -> None:
+    result = gateway(*BACKEND, STATUS_LEASE_NAME=name)
+    assert result.exit_code == 1
+    assert "it must be a name as Kubernetes gives them, such as kthena-fast-status" in result.stderr

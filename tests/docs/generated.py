@@ -12,6 +12,8 @@ import click
 from kthena_fast.cli import flags
 from kthena_fast.cli import settings as reference
 from kthena_fast.cli.gateway import gateway
+from kthena_fast.routing import conditions
+from kthena_fast.sources.kubernetes.status import election
 from kthena_fast.telemetry import access_line, metrics, one_line
 from tests.telemetry import records
 
@@ -85,6 +87,27 @@ def access_log(form: access_line.Format) -> str:
     return f"```\n{line.replace(one_line.timestamp(records.WALL), '2026-03-01T09:15:00.4821Z')}```\n"
 
 
+def status_reasons() -> str:
+    return table(
+        ("condition", "status", "reason", "when"),
+        (
+            (f"`{reason.type}`", reason.status, f"`{reason.name}`", reason.when)
+            for reason in sorted(conditions.REASONS, key=lambda reason: conditions.TYPES.index(reason.type))
+        ),
+    )
+
+
+def election_states() -> str:
+    """Drawn from the table that the code goes by, as Mermaid, which GitHub renders."""
+    first, last = next(iter(election.State)), election.State.ENDED
+    lines = ["stateDiagram-v2", f"    [*] --> {first.value}"]
+    for state, moves in election.TRANSITIONS.items():
+        for event, following in moves.items():
+            lines.append(f"    {state.value} --> {following.value}: {event.value}")
+    lines.append(f"    {last.value} --> [*]")
+    return "\n".join(["```mermaid", *lines, "```", ""])
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "settings": reference.as_markdown,
     "flags": obeyed_flags,
@@ -92,6 +115,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "metrics": metric_table,
     "access-log-text": lambda: access_log("text"),
     "access-log-json": lambda: access_log("json"),
+    "status-reasons": status_reasons,
+    "election": election_states,
 }
 
 

@@ -107,10 +107,6 @@ class Election:
         """Whether the candidate may act."""
         return self.state is State.LEADING and now < self._until
 
-    def remaining(self, now: float) -> float:
-        """Seconds for which it may go on to act."""
-        return max(0.0, self._until - now) if self.state is State.LEADING else 0.0
-
     def on_event(self, event: Event) -> None:
         """Go to the next state; RuntimeError for what cannot happen now."""
         following = TRANSITIONS[self.state].get(event)

@@ -67,10 +67,6 @@ class Candidacy:
         """Whether this replica may act now."""
         return self._candidate.leads(self._clock())
 
-    def remaining(self) -> float:
-        """Seconds for which it may act without a further renewal."""
-        return self._candidate.remaining(self._clock())
-
     async def run(self) -> None:
         """Take part until cancelled."""
         while True:

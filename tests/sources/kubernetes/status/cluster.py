@@ -134,3 +134,19 @@ def conditions_of(server: KubeApiServer, obj: Object) -> dict[str, dict[str, Any
 def reasons_of(server: KubeApiServer, obj: Object) -> dict[str, tuple[str, str]]:
     """Status and reason of each condition that stands."""
     return {kind: (entry["status"], entry["reason"]) for kind, entry in conditions_of(server, obj).items()}
+
+
+def bind(server: KubeApiServer, namespace: str, account: str, rules: list[Object]) -> None:
+    """Give a ServiceAccount these rights in its namespace; the API server hears of it a moment later."""
+    meta = {"namespace": namespace, "name": account}
+    version = "rbac.authorization.k8s.io/v1"
+    server.apply(
+        {"apiVersion": version, "kind": "Role", "metadata": meta, "rules": rules},
+        {
+            "apiVersion": version,
+            "kind": "RoleBinding",
+            "metadata": meta,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account},
+            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+        },
+    )

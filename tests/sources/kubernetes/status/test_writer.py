@@ -546,18 +546,7 @@ def _bind(server: KubeApiServer, namespace: str, account: str, rights: dict[str,
         {"apiGroups": ["networking.serving.volcano.sh"], "resources": [resource], "verbs": verbs}
         for resource, verbs in rights.items()
     ]
-    meta = {"namespace": namespace, "name": account}
-    version = "rbac.authorization.k8s.io/v1"
-    server.apply(
-        {"apiVersion": version, "kind": "Role", "metadata": meta, "rules": rules},
-        {
-            "apiVersion": version,
-            "kind": "RoleBinding",
-            "metadata": meta,
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account},
-            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
-        },
-    )
+    cluster.bind(server, namespace, account, rules)
 
 
 async def _until_allowed(one: Replica, namespace: str) -> None:
