@@ -1,13 +1,15 @@
 """A release whose two programs run: as processes here, with the rendered arguments and environment and the rights of the
 rendered ServiceAccounts, since an API server without kubelets starts no pods.
 
-What stands in for the cluster: a port of this machine for each container's, and an EndpointSlice for the webhook's Service, by
-which the API server finds it as it would find a pod.
+What stands in for the cluster: a port of this machine for each container's; a folder for each volume that is mounted, filled
+from the Secret or ConfigMap that it is of; and an EndpointSlice for the webhook's Service, by which the API server finds
+it as it would find a pod.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 import signal
@@ -86,10 +88,11 @@ class Program:
         return self._process.poll() is None
 
     @property
-    def memory(self) -> int:
-        """Bytes of memory that it holds."""
-        resident: int = psutil.Process(self._process.pid).memory_info().rss
-        return resident
+    def most_memory(self) -> int:
+        """Bytes of memory that it has held at most."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
 
     def stop(self) -> int:
         """End it as Kubernetes does; its exit status."""
@@ -132,12 +135,18 @@ class Release:
         }
         self.values = _merged(own, values or {})
         self.rendered = helm.render(values=self.values, release=name)
-        cluster.release(server, "install", name, self.namespace, values=self.values)
+        self.notes = cluster.release(server, "install", name, self.namespace, values=self.values)
         # Helm does not wait for them.
         for definition in self.rendered.of("CustomResourceDefinition"):
             apiserver.wait_until_served(server, definition)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.ports['http']}", timeout=PATIENCE)
         self._starts = 0
+
+    def upgrade(self, values: Mapping[str, Any]) -> None:
+        """Change values, as `helm upgrade --reset-then-reuse-values` does."""
+        self.values = _merged(self.values, values)
+        self.rendered = helm.render(values=self.values, release=self.name)
+        cluster.release(self.server, "upgrade", self.name, self.namespace, values=self.values)
 
     @property
     def gateway(self) -> str:
@@ -155,12 +164,34 @@ class Release:
         self._starts += 1
         place = self.folder / f"{deployment}-{self._starts}"
         kubeconfig = self.server.kubeconfig_for(token, place.with_suffix(".kubeconfig"))
-        environment = {
-            **self.rendered.environment(deployment),
-            "POD_NAMESPACE": self.namespace,
-            "KUBECONFIG": str(kubeconfig),
-        }
-        return Program(container["args"], environment, place.with_suffix(".log"))
+        folders = self.mount(deployment)
+
+        def placed(text: str) -> str:
+            for path, folder in folders.items():
+                text = text.replace(path, str(folder))
+            return text
+
+        environment = {name: placed(value) for name, value in self.rendered.environment(deployment).items()}
+        environment |= {"POD_NAMESPACE": self.namespace, "KUBECONFIG": str(kubeconfig)}
+        return Program([placed(argument) for argument in container["args"]], environment, place.with_suffix(".log"))
+
+    def mount(self, deployment: str) -> dict[str, Path]:
+        """Fill a folder for each mounted volume, by the path that it is mounted at; again: bring it up to date."""
+        spec = self.rendered.one("Deployment", deployment)["spec"]["template"]["spec"]
+        volumes = {volume["name"]: volume for volume in spec.get("volumes", ())}
+        folders = {}
+        for mount in self.rendered.container(deployment).get("volumeMounts", ()):
+            volume = volumes[mount["name"]]
+            kind, name = ("Secret", volume["secret"]["secretName"]) if "secret" in volume else ("ConfigMap", volume["configMap"]["name"])  # fmt: skip
+            meta = {"name": name, "namespace": self.namespace}
+            data = self.server.get({"apiVersion": "v1", "kind": kind, "metadata": meta})["data"]
+            folder = folders[mount["mountPath"]] = self.folder / deployment / mount["name"]
+            folder.mkdir(parents=True, exist_ok=True)
+            for key, text in data.items():
+                aside = folder / f".{key}"
+                aside.write_bytes(base64.b64decode(text) if kind == "Secret" else text.encode())
+                aside.replace(folder / key)
+        return folders
 
     @contextlib.contextmanager
     def running(self, deployment: str) -> Iterator[Program]:
@@ -225,10 +256,12 @@ class Engines:
         self._count = 1
         self._thread.start()
 
-    def start(self, *models: str, port: int = 0) -> Engine:
+    def start(self, *models: str, port: int = 0, first_token_delay: float = 0.0) -> Engine:
         """One more; those behind one ModelServer share its port."""
         self._count += 1
-        engine = MockEngine(EngineConfig(models=models))
+        # A few large requests are not kept.
+        config = EngineConfig(models=models, first_token_delay=first_token_delay, keep_body_bytes=2**20)
+        engine = MockEngine(config)
         ip = f"127.0.0.{self._count}"
         running = self._do(self._closing.enter_async_context(engine.running(ip, port)))
         return Engine(engine, ip, running.port)

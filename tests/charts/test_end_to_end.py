@@ -5,6 +5,8 @@ rights of their ServiceAccounts are those of the release.
 """
 
 import concurrent.futures
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -29,6 +31,8 @@ def test_1_a_simple_route(release: Release, gateway: Program, engines: Engines, 
     release.server.apply(engine.pod(namespace, "qwen-0", {"app": "qwen-small"}))
     until(lambda: release.serves("assistant"), "the route serves")
     assert set(engine.models) == {"org/qwen-small"}
+    for found in manifests.read(manifests.SIMPLE, namespace, PORT=engine.port):
+        until(lambda found=found: conditions(release.server, found) == {"Accepted": "True", "ResolvedRefs": "True"}, "status")  # type: ignore[misc]
 
 
 def test_2_everything_in_one_file(release: Release, gateway: Program, engines: Engines) -> None:
@@ -179,7 +183,9 @@ def test_an_object_that_predates_the_webhook_can_be_labelled_and_deleted(release
     obj["metadata"]["finalizers"] = ["example.org/wait"]
     server.request("DELETE", apiserver.path_of(configuration))
     try:
-        until(lambda: server.apply({**obj, "spec": {**obj["spec"], "loraAdapters": [""]}}), "nobody is asked")
+        bad = {**obj, "spec": {**obj["spec"], "loraAdapters": [""]}}
+        until(lambda: not refuses(server, bad), "nobody is asked")
+        server.apply(bad)
     finally:
         meta = {key: stored["metadata"][key] for key in ("name", "labels", "annotations") if key in stored["metadata"]}
         server.request("POST", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", {**stored, "metadata": meta})  # fmt: skip
@@ -189,6 +195,47 @@ def test_an_object_that_predates_the_webhook_can_be_labelled_and_deleted(release
     server.patch(obj, {"metadata": {"finalizers": None}})
     with pytest.raises(apiserver.Refused, match="404"):
         server.get(obj)
+
+
+def test_helms_test_passes(release: Release, gateway: Program, webhook: Program) -> None:
+    (container,) = release.rendered.one("Pod", f"{helm.GATEWAY}-test")["spec"]["containers"]
+    script, *urls = container["args"]
+    # Where its names and the Services' ports lead.
+    leads = {
+        f"{helm.GATEWAY}.{helm.NAMESPACE}:80": f"127.0.0.1:{release.ports['http']}",
+        f"{helm.GATEWAY}-metrics.{helm.NAMESPACE}:{release.ports['metrics']}": f"127.0.0.1:{release.ports['metrics']}",
+        f"{helm.WEBHOOK}.{helm.NAMESPACE}.svc/": f"127.0.0.1:{release.ports['https']}/",
+    }
+    for name, address in leads.items():
+        assert [url for url in urls if name in url]
+        urls = [url.replace(name, address) for url in urls]
+    done = subprocess.run([sys.executable, "-c", script, *urls], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count(": ok") == 4
+
+
+def test_the_gateway_lives_within_its_memory_with_all_the_bodies_that_it_takes(
+    release: Release, gateway: Program, engines: Engines, namespace: str
+) -> None:
+    engine = engines.start("large", first_token_delay=3.0)
+    release.server.apply(
+        model_server(namespace, "large", engine.port),
+        engine.pod(namespace, "large-0", {"app": "large"}),
+        route(namespace, "large", "large", "large"),
+    )
+    until(lambda: release.serves("large"), "the route serves")
+    body = b'{"model": "large", "messages": [{"role": "user", "content": "%s"}]}' % (b"a" * (31 * 2**20))
+
+    def ask() -> int:
+        with httpx.Client(timeout=60) as client:
+            return client.post(f"{release.client.base_url}/v1/chat/completions", content=body).status_code
+
+    # Together nearly MAX_BUFFERED_BYTES, all of it held until the engine answers.
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        statuses = [future.result() for future in [threads.submit(ask) for _ in range(8)]]
+    assert set(statuses) == {200}
+    assert release.rendered.container(helm.GATEWAY)["resources"]["limits"]["memory"] == "512Mi"
+    assert gateway.most_memory < 512 * 2**20
 
 
 def test_every_field_is_described_in_the_openapi_of_the_api_server(release: Release) -> None:
@@ -262,6 +309,11 @@ def model_server(namespace: str, name: str, port: int) -> helm.Object:
             "workloadPort": {"port": port},
         },
     }
+
+
+def conditions(server: KubeApiServer, obj: helm.Object) -> dict[str, str]:
+    written = server.get(obj).get("status", {}).get("conditions", ())
+    return {entry["type"]: entry["status"] for entry in written}
 
 
 def created(obj: helm.Object) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.charts import helm, test_rights
+from tests.charts import helm, test_end_to_end, test_rights
 from tests.charts.helm import GATEWAY, WEBHOOK
 from tests.charts.running import Program, Release, until
 from tests.charts.test_rights import Right
@@ -81,33 +81,20 @@ def denied(release: Release, deployment: str, right: Right) -> None:
 
 
 @pytest.fixture(scope="module")
-def something_to_read(server: KubeApiServer, release: Release) -> None:
-    """Objects whose status can be written, and a selector that has pods be watched. No webhook is running here."""
+def objects(server: KubeApiServer, release: Release) -> list[helm.Object]:
+    """Whose status is to be written, and a selector that has pods be watched. No webhook is running here."""
     server.delete(*release.rendered.of("ValidatingWebhookConfiguration"))
     namespace = server.create_namespace()
-    server.apply(
-        {
-            "apiVersion": "networking.serving.volcano.sh/v1alpha1",
-            "kind": "ModelRoute",
-            "metadata": {"name": "here", "namespace": namespace},
-            "spec": {"modelName": "here", "rules": [{"targetModels": [{"modelServerName": "here"}]}]},
-        },
-        {
-            "apiVersion": "networking.serving.volcano.sh/v1alpha1",
-            "kind": "ModelServer",
-            "metadata": {"name": "here", "namespace": namespace},
-            "spec": {
-                "inferenceEngine": "vLLM",
-                "workloadSelector": {"matchLabels": {"app": "here"}},
-                "workloadPort": {"port": 8000},
-            },
-        },
-        apiserver.pod(namespace, "here-0", "10.0.0.1", {"app": "here"}),
-    )
+    made = [test_end_to_end.route(namespace, "m", "m", "m"), test_end_to_end.model_server(namespace, "m", 8000)]
+    server.apply(*made, apiserver.pod(namespace, "m-0", "10.0.0.1", {"app": "m"}))
+    return made
 
 
 @pytest.mark.parametrize("right", sorted(test_rights.READS | test_rights.WRITES_STATUS | test_rights.LEASE), ids="-".join)
-def test_the_gateway_needs_each_of_its_rights(release: Release, something_to_read: None, right: Right) -> None:
+def test_the_gateway_needs_each_of_its_rights(release: Release, objects: list[helm.Object], right: Right) -> None:
+    for found in objects:
+        # What it said before would stand.
+        release.server.set_status(found, {"conditions": None})
     denied(release, GATEWAY, right)
 
 

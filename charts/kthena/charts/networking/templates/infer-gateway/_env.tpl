@@ -52,6 +52,9 @@
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
+# Has glibc give the memory of request bodies back at once, as it does by itself only until the first of them is freed.
+- name: MALLOC_MMAP_THRESHOLD_
+  value: "131072"
 {{- range $variables }}
 {{- include "networking.variable" . }}
 {{- end }}
