@@ -72,9 +72,9 @@ SECRET_NOT_OPTIONAL = Rule(
     at=("secretRef", "optional"),
 )
 # Go holds a duration in 64 bits of nanoseconds, so a pattern alone lets pass what a Go client cannot decode
-# (upstream's "poison object"); CEL's duration() fails on it, which refuses the object. It must not fail on more: the API
-# server bears with a rule that does not hold for what was there before, so that such an object can still be labelled and
-# mended, but not with one that fails (test_an_install_over_upstreams_crds_leaves_them_and_their_objects_until_told_to_take_over).
+# (upstream's "poison object"); CEL's duration() fails on it, which refuses the object. It must not fail on more:
+# where a rule does not hold for what was there before, the API server bears with it, so that the object can be labelled
+# and mended; where a rule fails, it does not (test_an_install_over_upstreams_crds_takes_them_over_only_when_told).
 DURATION_FITS = Rule(
     f"self.matches(r'{durations.PATTERN}') && duration(self) == duration(self)",
     f"must not exceed {durations.show(float(int(durations.MAX_SECONDS)))}",

@@ -97,7 +97,7 @@ def render(
     namespace: str = NAMESPACE,
     chart: Path = CHART,
 ) -> Rendered:
-    """The chart rendered with `--set` of each of `sets`, the chart's own values files, and values as a file has them."""
+    """The chart rendered with `--set` of each of `sets`, values files of its own, and values as a file has them."""
     arguments: list[str | Path] = ["template", release, chart, "--namespace", namespace]
     for name in files:
         arguments += ["--values", chart / name]

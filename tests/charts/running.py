@@ -1,9 +1,9 @@
-"""A release whose two programs run: as processes here, with the rendered arguments and environment and the rights of the
-rendered ServiceAccounts, since an API server without kubelets starts no pods.
+"""A release whose two programs run: as processes here, with the rendered arguments and environment and the rights of
+the rendered ServiceAccounts, since an API server without kubelets starts no pods.
 
-What stands in for the cluster: a port of this machine for each container's; a folder for each volume that is mounted, filled
-from the Secret or ConfigMap that it is of; and an EndpointSlice for the webhook's Service, by which the API server finds
-it as it would find a pod.
+What stands in for the cluster: a port of this machine for each container's; a folder for each volume that is mounted,
+filled from the Secret or ConfigMap that it is of; and an EndpointSlice for the webhook's Service, by which the API
+server finds it as it would find a pod.
 """
 
 from __future__ import annotations
@@ -182,7 +182,10 @@ class Release:
         folders = {}
         for mount in self.rendered.container(deployment).get("volumeMounts", ()):
             volume = volumes[mount["name"]]
-            kind, name = ("Secret", volume["secret"]["secretName"]) if "secret" in volume else ("ConfigMap", volume["configMap"]["name"])  # fmt: skip
+            if "secret" in volume:
+                kind, name = "Secret", volume["secret"]["secretName"]
+            else:
+                kind, name = "ConfigMap", volume["configMap"]["name"]
             meta = {"name": name, "namespace": self.namespace}
             data = self.server.get({"apiVersion": "v1", "kind": kind, "metadata": meta})["data"]
             folder = folders[mount["mountPath"]] = self.folder / deployment / mount["name"]

@@ -88,7 +88,10 @@ def test_the_grace_period_is_the_drain_and_half_a_minute(delay: str, timeout: st
 
 
 def test_shares_are_a_config_map_that_the_gateway_reads_and_reloads(tmp_path: Path) -> None:
-    given = {"default": {"share": 1}, "groups": {"research": {"share": 3, "class": 1, "users": ["alice", "1e3", "yes"]}}}
+    given = {
+        "default": {"share": 1},
+        "groups": {"research": {"share": 3, "class": 1, "users": ["alice", "1e3", "yes"]}},
+    }
     rendered = helm.render(values=gateway(fairness={"enabled": True, "shares": given}))
     path = tmp_path / "shares.yaml"
     path.write_text(rendered.one("ConfigMap", f"{GATEWAY}-shares")["data"]["shares.yaml"])
@@ -115,13 +118,20 @@ def test_without_fairness_nothing_is_said_of_it() -> None:
 
 
 def test_an_upstream_router_configuration_is_passed_on_as_it_is(tmp_path: Path) -> None:
-    given = {"scheduler": {"plugins": {"Filter": {"enabled": ["least-request"]}}, "pluginConfig": [{"name": "prefix-cache", "args": {"maxHashCacheSize": 50_000_000}}]}}  # fmt: skip
+    given = {
+        "scheduler": {
+            "plugins": {"Filter": {"enabled": ["least-request"]}},
+            "pluginConfig": [{"name": "prefix-cache", "args": {"maxHashCacheSize": 50_000_000}}],
+        }
+    }
     rendered = helm.render(values=gateway(routerConfiguration=given))
     path = tmp_path / "routerConfiguration.yaml"
     path.write_text(rendered.one("ConfigMap", f"{GATEWAY}-config")["data"]["routerConfiguration.yaml"])
     assert YAML(typ="safe", pure=True).load(path.read_text()) == given
     assert router_config.read(path).scheduler.plugins.Filter.enabled == ("least-request",)
-    assert f"--router-config={mounts(rendered)['config']}/routerConfiguration.yaml" in rendered.container(GATEWAY)["args"]
+    assert (
+        f"--router-config={mounts(rendered)['config']}/routerConfiguration.yaml" in rendered.container(GATEWAY)["args"]
+    )
 
 
 def test_engines_are_verified_against_a_config_map() -> None:
@@ -140,11 +150,18 @@ def test_tls_is_on_when_it_says_so_in_every_mode(mode: str) -> None:
     assert f"--tls-cert={folder}/tls.crt" in args
     assert f"--tls-key={folder}/tls.key" in args
     assert pod(rendered)["volumes"] == [{"name": "tls", "secret": {"secretName": "infer-gateway-tls"}}]
-    assert bool([found for found in rendered.of("Certificate") if found["metadata"]["name"] == GATEWAY]) == (mode == "cert-manager")
+    assert bool([found for found in rendered.of("Certificate") if found["metadata"]["name"] == GATEWAY]) == (
+        mode == "cert-manager"
+    )
 
 
 def test_a_certificate_is_for_the_name_that_clients_use() -> None:
-    tls = {"enabled": True, "dnsName": "llm.example.org", "secretName": "llm", "issuerRef": {"name": "le", "kind": "ClusterIssuer"}}
+    tls = {
+        "enabled": True,
+        "dnsName": "llm.example.org",
+        "secretName": "llm",
+        "issuerRef": {"name": "le", "kind": "ClusterIssuer"},
+    }
     given = {"global": {"certManagementMode": "cert-manager"}, **gateway(tls=tls)}
     rendered = helm.render(values=given)
     spec = rendered.one("Certificate", GATEWAY)["spec"]
@@ -192,7 +209,12 @@ def test_the_service_can_be_shaped() -> None:
 
 
 def test_what_only_a_load_balancer_has_is_left_out_elsewhere() -> None:
-    service = {"type": "ClusterIP", "nodePort": 30080, "loadBalancerSourceRanges": ["10.0.0.0/8"], "externalTrafficPolicy": "Local"}
+    service = {
+        "type": "ClusterIP",
+        "nodePort": 30080,
+        "loadBalancerSourceRanges": ["10.0.0.0/8"],
+        "externalTrafficPolicy": "Local",
+    }
     spec = helm.render(values=gateway(service=service)).one("Service", GATEWAY)["spec"]
     assert set(spec) == {"type", "selector", "ports"}
     assert spec["ports"] == [{"name": "http", "port": 80, "targetPort": "http"}]
@@ -219,7 +241,11 @@ def test_pod_labels_of_ones_own_cannot_take_a_pod_out_of_its_service() -> None:
 
 
 def test_an_autoscaler_takes_the_place_of_replicas() -> None:
-    rendered = helm.render(values=gateway(replicas=4, autoscaling={"enabled": True, "maxReplicas": 9, "targetCPUUtilizationPercentage": 150}))
+    rendered = helm.render(
+        values=gateway(
+            replicas=4, autoscaling={"enabled": True, "maxReplicas": 9, "targetCPUUtilizationPercentage": 150}
+        )
+    )
     assert "replicas" not in rendered.one("Deployment", GATEWAY)["spec"]
     spec = rendered.one("HorizontalPodAutoscaler", GATEWAY)["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 9)
@@ -238,7 +264,9 @@ def test_an_autoscaler_takes_the_place_of_replicas() -> None:
         ({"maxUnavailable": 0}, {"maxUnavailable": 0}),
     ],
 )
-def test_a_disruption_budget_is_what_it_is_asked_to_be(component: str, given: helm.Object, expected: helm.Object) -> None:
+def test_a_disruption_budget_is_what_it_is_asked_to_be(
+    component: str, given: helm.Object, expected: helm.Object
+) -> None:
     rendered = helm.render(values={"networking": {component: {"podDisruptionBudget": {"enabled": True, **given}}}})
     name = GATEWAY if component == "inferGateway" else helm.WEBHOOK
     spec = rendered.one("PodDisruptionBudget", name)["spec"]
@@ -260,7 +288,9 @@ def test_pods_are_spread_over_nodes_and_each_constraint_is_given_its_selector() 
 
 @pytest.mark.parametrize(("component", "name"), [("inferGateway", GATEWAY), ("webhook", helm.WEBHOOK)])
 def test_a_service_monitor_scrapes_the_metrics_port_once(component: str, name: str) -> None:
-    values = {"networking": {component: {"serviceMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "p"}}}}}
+    values = {
+        "networking": {component: {"serviceMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "p"}}}}
+    }
     rendered = helm.render(values=values)
     monitor = rendered.one("ServiceMonitor", name)
     assert monitor["metadata"]["labels"]["release"] == "p"
@@ -314,7 +344,9 @@ def check(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run what `helm test` runs in its pod."""
     (container,) = helm.default().one("Pod", f"{GATEWAY}-test")["spec"]["containers"]
     assert container["command"] == ["python", "-c"]
-    return subprocess.run([sys.executable, "-c", container["args"][0], *arguments], check=False, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-c", container["args"][0], *arguments], check=False, capture_output=True, text=True
+    )
 
 
 def test_helms_test_asks_both_programs_by_their_services() -> None:

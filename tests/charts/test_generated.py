@@ -64,9 +64,7 @@ def test_the_defaults_are_the_gateways_own() -> None:
     told = settings.read({**environment, "ENABLE_FAIRNESS_SCHEDULING": ""}, said.append)
     assert said == []
     own = settings.Settings()
-    differ = {
-        name for name, field in settings.variables().items() if getattr(told, field) != getattr(own, field)
-    }
+    differ = {name for name, field in settings.variables().items() if getattr(told, field) != getattr(own, field)}
     assert differ == set(SET_ON_PURPOSE)
 
 
@@ -89,7 +87,9 @@ def test_the_chart_carries_the_version_of_the_product() -> None:
 
 
 def test_versions_of_tools_are_those_of_make_tools() -> None:
-    told = dict(re.findall(r"^(\w+_version)=(\S+)$", (generated.CHART.parents[1] / ".ci/tools").read_text(), re.MULTILINE))
+    told = dict(
+        re.findall(r"^(\w+_version)=(\S+)$", (generated.CHART.parents[1] / ".ci/tools").read_text(), re.MULTILINE)
+    )
     assert f"helm-{told['helm_version']}" == binaries.HELM
     assert f"schemas-{told['cert_manager_version']}-{told['prometheus_operator_version']}" == binaries.SCHEMAS
 

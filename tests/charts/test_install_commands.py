@@ -60,7 +60,7 @@ def test_every_values_file_passes_helms_lint(name: str) -> None:
 
 
 def test_keys_of_the_first_chart_still_mean_what_they_meant() -> None:
-    """Every key that values of Kthena's first chart could have for the two programs, with values other than the defaults."""
+    """Every key that values of Kthena's first chart could have for the two programs, none as it is by default."""
     gateway = {
         "enabled": True,
         "replicas": 2,
@@ -106,7 +106,11 @@ def test_a_component_that_is_off_leaves_nothing(component: str, name: str) -> No
         "routerConfiguration": {"scheduler": {}},
         "fairness": {"enabled": True, "shares": {"default": {"share": 1}}},
     }
-    given = {key: value for key, value in everything.items() if component == "inferGateway" or "Budget" in key or key in ("serviceMonitor", "networkPolicy")}
+    given = {
+        key: value
+        for key, value in everything.items()
+        if component == "inferGateway" or "Budget" in key or key in ("serviceMonitor", "networkPolicy")
+    }
     for mode in ("auto", "cert-manager"):
         on = {"global": {"certManagementMode": mode}, "networking": {component: {**given, "enabled": True}}}
         off = {"global": {"certManagementMode": mode}, "networking": {component: {**given, "enabled": False}}}
@@ -139,7 +143,9 @@ def test_objects_are_called_after_the_release_and_the_component() -> None:
             expected = "prod-webhook" if found in webhooks else "prod-infer-gateway"
             assert found["metadata"]["name"].startswith(expected)
     assert "infer-gateway" not in str([found["metadata"]["name"] for found in webhooks])
-    assert len({(found["kind"], found["metadata"].get("namespace"), found["metadata"]["name"]) for found in rendered}) == len(rendered.objects)
+    assert len(
+        {(found["kind"], found["metadata"].get("namespace"), found["metadata"]["name"]) for found in rendered}
+    ) == len(rendered.objects)
 
 
 @pytest.mark.parametrize("release", ["a", "r" * 53, "x" * 40, "y" * 41, "with.a.dot-" * 4 + "end"])
@@ -161,7 +167,13 @@ def test_objects_outside_namespaces_of_one_release_name_in_two_namespaces_differ
 
 
 def test_large_numbers_are_never_written_with_an_exponent() -> None:
-    limits = {"maxBodyBytes": 100_000_000, "maxBufferedBytes": 4_000_000_000, "maxHeaderBytes": 1_000_000, "maxHeaders": 1_000_000, "maxConnections": 10_000_000}
+    limits = {
+        "maxBodyBytes": 100_000_000,
+        "maxBufferedBytes": 4_000_000_000,
+        "maxHeaderBytes": 1_000_000,
+        "maxHeaders": 1_000_000,
+        "maxConnections": 10_000_000,
+    }
     fairness = {
         "enabled": True,
         "maxQueue": 10_000_000,
@@ -171,9 +183,13 @@ def test_large_numbers_are_never_written_with_an_exponent() -> None:
         "inputTokenWeight": 0.5,
         "shares": {"users": {"1000000": {"share": 1_000_000}}, "weights": {"inputToken": 1_000_000}},
     }  # fmt: skip
-    values = helm.gateway(limits=limits, fairness=fairness, replicas=1_000_000, resource={"limits": {"memory": 4_000_000_000}})
+    values = helm.gateway(
+        limits=limits, fairness=fairness, replicas=1_000_000, resource={"limits": {"memory": 4_000_000_000}}
+    )
     rendered = helm.render(values=values)
-    assert not re.search(r"\d[eE]\+?\d{2}\b", "\n".join(str(found) for found in rendered if found["kind"] != "CustomResourceDefinition"))
+    assert not re.search(
+        r"\d[eE]\+?\d{2}\b", "\n".join(str(found) for found in rendered if found["kind"] != "CustomResourceDefinition")
+    )
     environment = rendered.environment(GATEWAY)
     assert environment["MAX_BUFFERED_BYTES"] == "4000000000"
     assert environment["FAIRNESS_MAX_USERS"] == "1000000"

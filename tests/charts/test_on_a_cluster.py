@@ -35,7 +35,11 @@ EVERYTHING: dict[str, Any] = {
             "autoscaling": {"enabled": True},
             "podDisruptionBudget": {"enabled": True, "maxUnavailable": "25%"},
             "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
-            "networkPolicy": {"enabled": True, "clients": [{"podSelector": {}}], "scrapers": [{"namespaceSelector": {}}]},
+            "networkPolicy": {
+                "enabled": True,
+                "clients": [{"podSelector": {}}],
+                "scrapers": [{"namespaceSelector": {}}],
+            },
             "service": {
                 "nodePort": 30080,
                 "annotations": {"a": "b"},
@@ -164,11 +168,13 @@ def test_a_release_comes_changes_and_goes_and_leaves_its_crds(bare: KubeApiServe
         "spec": {"modelName": "m", "rules": [{"targetModels": [{"modelServerName": "s"}]}]},
     }
     # The webhook has no pods here: what is being shown is the release.
-    without = {"networking": {"webhook": {"enabled": False}, "inferGateway": {"fairness": {"enabled": True, "shares": {"default": {"share": 5}}}}}}  # fmt: skip
+    changed_shares = {"enabled": True, "shares": {"default": {"share": 5}}}
+    without = {"networking": {"webhook": {"enabled": False}, "inferGateway": {"fairness": changed_shares}}}
     cluster.release(bare, "upgrade", "life", helm.NAMESPACE, values=without)
     changed = cluster.left(bare, "life")
     assert [found for found in changed if "webhook" in found] == []
-    config = bare.get({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "life-infer-gateway-shares", "namespace": helm.NAMESPACE}})  # fmt: skip
+    meta = {"name": "life-infer-gateway-shares", "namespace": helm.NAMESPACE}
+    config = bare.get({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
     assert config["data"]["shares.yaml"] == "default:\n  share: 5\n"
     bare.apply(route)
     assert "kept" in cluster.uninstall(bare, "life", helm.NAMESPACE)
@@ -207,7 +213,7 @@ def test_a_second_release_leaves_the_crds_of_the_first_alone_and_says_so(bare: K
 
 
 def upstreams(kind_of_ours: helm.Object) -> helm.Object:
-    """A CRD of ours as upstream has it, where the two differ most: less is required, nothing is bounded or described."""
+    """A CRD of ours as upstream has it where the two differ most: less is required, nothing is bounded or told."""
     version = kind_of_ours["spec"]["versions"][0]
     openapi = version["schema"]["openAPIV3Schema"]
     properties = {**openapi["properties"], "status": {"type": "object"}}
@@ -226,11 +232,15 @@ def upstreams(kind_of_ours: helm.Object) -> helm.Object:
 def _without_bounds(node: Any) -> Any:
     dropped = {"description", "minimum", "maximum", "pattern", "maxLength", "x-kubernetes-validations"}
     if isinstance(node, dict):
-        return {key: _without_bounds(part) for key, part in node.items() if key not in dropped or isinstance(part, dict)}
+        return {
+            key: _without_bounds(part) for key, part in node.items() if key not in dropped or isinstance(part, dict)
+        }
     return [_without_bounds(part) for part in node] if isinstance(node, list) else node
 
 
-def test_an_install_over_upstreams_crds_leaves_them_and_their_objects_until_told_to_take_over(bare: KubeApiServer) -> None:
+def test_an_install_over_upstreams_crds_takes_them_over_only_when_told(
+    bare: KubeApiServer,
+) -> None:
     bare.install_crds([upstreams(definition) for definition in crds.all()])
     server = {
         "apiVersion": f"{cluster.GROUP}/v1alpha1",
@@ -273,7 +283,9 @@ def test_notes_say_which_secrets_are_still_to_be_made(bare: KubeApiServer) -> No
     assert "The Secret secrets-webhook-certs is not in kthena-system yet" in notes
     for name in ("infer-gateway-tls", "secrets-webhook-certs"):
         meta = {"name": name, "namespace": helm.NAMESPACE}
-        bare.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"tls.crt": "x", "tls.key": "y"}})
+        bare.apply(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"tls.crt": "x", "tls.key": "y"}}
+        )
     notes = cluster.release(bare, "upgrade", "secrets", helm.NAMESPACE, values=values)
     assert "is not in kthena-system yet" not in notes
     cluster.uninstall(bare, "secrets", helm.NAMESPACE)

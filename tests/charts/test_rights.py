@@ -8,8 +8,13 @@ from tests.charts.helm import GATEWAY, NAMESPACE, WEBHOOK
 GROUP = "networking.serving.volcano.sh"
 KINDS = ("externalmodelproviders", "modelroutes", "modelservers")
 
-READS = {(GROUP, kind, verb, "") for kind in KINDS for verb in ("list", "watch")} | {("", "pods", "list", ""), ("", "pods", "watch", "")}
-WRITES_STATUS = {(GROUP, kind, "get", "") for kind in KINDS[1:]} | {(GROUP, f"{kind}/status", "patch", "") for kind in KINDS[1:]}
+READS = {(GROUP, kind, verb, "") for kind in KINDS for verb in ("list", "watch")} | {
+    ("", "pods", "list", ""),
+    ("", "pods", "watch", ""),
+}
+WRITES_STATUS = {(GROUP, kind, "get", "") for kind in KINDS[1:]} | {
+    (GROUP, f"{kind}/status", "patch", "") for kind in KINDS[1:]
+}
 LEASE = {
     ("coordination.k8s.io", "leases", "get", GATEWAY),
     ("coordination.k8s.io", "leases", "update", GATEWAY),

@@ -1,4 +1,4 @@
-"""No right is there that is not used: each of the rendered ones, taken away, is asked for in vain by the program that has it."""
+"""No right is there that is not used: each of the rendered ones, taken away, is asked for in vain."""
 
 import contextlib
 from collections.abc import Iterator
@@ -48,7 +48,9 @@ def may(release: Release, account: str, right: Right, namespace: str) -> bool:
 @contextlib.contextmanager
 def taken(release: Release, account: str, right: Right, namespace: str) -> Iterator[None]:
     """A ServiceAccount without one of its rights."""
-    roles = [role for kind in ROLES for role in release.rendered.of(kind) if role["metadata"]["name"].startswith(account)]
+    roles = [
+        role for kind in ROLES for role in release.rendered.of(kind) if role["metadata"]["name"].startswith(account)
+    ]
     assert may(release, account, right, namespace)
     try:
         release.server.apply(*(without(role, right) for role in roles))
@@ -90,7 +92,9 @@ def objects(server: KubeApiServer, release: Release) -> list[helm.Object]:
     return made
 
 
-@pytest.mark.parametrize("right", sorted(test_rights.READS | test_rights.WRITES_STATUS | test_rights.LEASE), ids="-".join)
+@pytest.mark.parametrize(
+    "right", sorted(test_rights.READS | test_rights.WRITES_STATUS | test_rights.LEASE), ids="-".join
+)
 def test_the_gateway_needs_each_of_its_rights(release: Release, objects: list[helm.Object], right: Right) -> None:
     for found in objects:
         # What it said before would stand.

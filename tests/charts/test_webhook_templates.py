@@ -26,7 +26,9 @@ def flags(rendered: helm.Rendered) -> dict[str, str]:
 
 def test_creations_and_updates_of_the_three_kinds_are_reviewed_in_upstreams_names() -> None:
     asked = {entry["name"]: entry for entry in webhooks(helm.default())}
-    assert list(asked) == [f"validate-{kind}.volcano.sh" for kind in ("modelroute", "modelserver", "externalmodelprovider")]
+    assert list(asked) == [
+        f"validate-{kind}.volcano.sh" for kind in ("modelroute", "modelserver", "externalmodelprovider")
+    ]
     for name, entry in asked.items():
         kind = name.removeprefix("validate-").removesuffix(".volcano.sh")
         assert entry["rules"] == [

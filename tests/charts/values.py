@@ -1,8 +1,8 @@
 """The chart's values.yaml as what it is made into: a schema, a table, and the subchart's own values.
 
-A key's comment is the lines right above it. One of them may be `@schema {...}`, which is not shown to readers and is merged
-into the key's schema; what it leaves out follows from the default. `is: NAME` in it stands for an entry of `KINDS`, whose
-words Helm shows when a value is refused.
+A key's comment is the lines right above it. One of them may be `@schema {...}`, which is not shown to readers and is
+merged into the key's schema; what it leaves out follows from the default. `is: NAME` in it stands for an entry of
+`KINDS`, whose words Helm shows when a value is refused.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def _number(words: str) -> Schema:
 _DURATION = rf"(?:[0-9]+(?:\.[0-9]*)?{_UNIT})"
 _DURATION_ABOVE_0 = rf"{_DURATION}*[0-9.]*[1-9][0-9.]*{_UNIT}{_DURATION}*"
 _SECONDS_1M_TO_1H = "[6-9][0-9]|[1-9][0-9]{2}|[12][0-9]{3}|3[0-5][0-9]{2}|3600"
-_WINDOW = rf"(?:{_SECONDS_1M_TO_1H})s|(?:[1-9]|[1-5][0-9])m(?:[0-9]|[1-5][0-9])s|(?:[1-9]|[1-5][0-9]|60)m|1h(?:0m)?(?:0s)?"
+_WINDOW = (
+    rf"(?:{_SECONDS_1M_TO_1H})s|(?:[1-9]|[1-5][0-9])m(?:[0-9]|[1-5][0-9])s|(?:[1-9]|[1-5][0-9]|60)m|1h(?:0m)?(?:0s)?"
+)
 _TEXTS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 _QUANTITIES: Schema = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
 _STANDING: Schema = {
@@ -112,7 +114,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "global": ("certManager",),
     "networking": ("kthenaRouter",),
 }
-"""Keys of Kthena's own charts that a template refuses with the name of the new one; the schema lets them through to it."""
+"""Keys of Kthena's own charts. The schema lets them through to a template, which refuses them with the new name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +244,11 @@ def _cell(value: Any) -> str:
 def table(text: str) -> str:
     """The table of the README: every key with its default and its comment."""
     lines = ["| value | default | what it is, and when to use it |", "| --- | --- | --- |"]
-    for entry in entries(text):
-        if not is_section(entry):
-            lines.append(f"| `{entry.name}` | {_cell(entry.default)} | {entry.comment.replace('|', chr(92) + '|')} |")
+    lines += [
+        f"| `{entry.name}` | {_cell(entry.default)} | {entry.comment.replace('|', chr(92) + '|')} |"
+        for entry in entries(text)
+        if not is_section(entry)
+    ]
     return "\n".join(lines).replace("|  |", "| |") + "\n"
 
 
@@ -264,7 +268,8 @@ def subchart_text(text: str) -> str:
 
 
 def _top_level(text: str) -> Iterator[tuple[str, list[str]]]:
-    name, lines = "", []
+    name = ""
+    lines: list[str] = []
     for line in text.splitlines():
         if line and line[0] not in " #":
             if name:

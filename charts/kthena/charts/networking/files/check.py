@@ -1,6 +1,7 @@
 """What `helm test` runs in a pod: every URL that it is given answers, and says what it should.
 
-An argument is a URL, or a URL, `=` and a text that its body has to hold. Exit status 1 and a line for each that does not.
+An argument is a URL, or a URL, `=` and a text that its body has to hold. Each gets a line; exit status 1 where one does
+not.
 """
 
 import ssl
