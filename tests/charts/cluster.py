@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -88,10 +87,3 @@ def foreign_schemas() -> Iterator[helm.Object]:
     """The CRDs of what the chart makes objects of and does not bring: cert-manager's and the Prometheus operator's."""
     for file in sorted(binaries.schemas().glob("*.yaml")):
         yield YAML(typ="safe", pure=True).load(file.read_text())
-
-
-def kubectl(server: KubeApiServer, *arguments: str) -> str:
-    done = subprocess.run(
-        ["kubectl", "--kubeconfig", server.kubeconfig, *arguments], check=True, capture_output=True, text=True
-    )
-    return done.stdout

@@ -159,11 +159,9 @@ class Release:
     def start(self, deployment: str) -> Program:
         """Run a Deployment's container, as its ServiceAccount."""
         container = self.rendered.container(deployment)
-        account = self.rendered.one("Deployment", deployment)["spec"]["template"]["spec"]["serviceAccountName"]
-        token = self.server.service_account(self.namespace, account)
+        spec = self.rendered.one("Deployment", deployment)["spec"]["template"]["spec"]
         self._starts += 1
         place = self.folder / f"{deployment}-{self._starts}"
-        kubeconfig = self.server.kubeconfig_for(token, place.with_suffix(".kubeconfig"))
         folders = self.mount(deployment)
 
         def placed(text: str) -> str:
@@ -172,7 +170,10 @@ class Release:
             return text
 
         environment = {name: placed(value) for name, value in self.rendered.environment(deployment).items()}
-        environment |= {"POD_NAMESPACE": self.namespace, "KUBECONFIG": str(kubeconfig)}
+        environment["POD_NAMESPACE"] = self.namespace
+        if spec.get("automountServiceAccountToken", True):
+            token = self.server.service_account(self.namespace, spec["serviceAccountName"])
+            environment["KUBECONFIG"] = str(self.server.kubeconfig_for(token, place.with_suffix(".kubeconfig")))
         return Program([placed(argument) for argument in container["args"]], environment, place.with_suffix(".log"))
 
     def mount(self, deployment: str) -> dict[str, Path]:

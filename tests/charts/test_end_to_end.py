@@ -6,6 +6,7 @@ rights of their ServiceAccounts are those of the release.
 
 import concurrent.futures
 import functools
+import ssl
 import subprocess
 import sys
 import threading
@@ -173,6 +174,19 @@ def test_17_the_webhook_is_asked_by_the_api_server(release: Release, webhook: Pr
         server.apply(blank)
     server.patch(good, {"metadata": {"labels": {"seen": "true"}}})
     server.delete(good)
+
+
+def test_the_webhooks_warnings_reach_whoever_writes(release: Release, webhook: Program, namespace: str) -> None:
+    obj = route(namespace, "dangling", "dangling", "nobody")
+    server = release.server
+    answer = httpx.post(
+        server.url + apiserver.path_of(obj).rpartition("/")[0],
+        json=obj,
+        headers={"Authorization": f"Bearer {server.token}"},
+        verify=ssl.create_default_context(cafile=server.ca_file),
+    )
+    assert answer.status_code == 201
+    assert "nobody" in answer.headers["Warning"]
 
 
 def test_an_object_that_predates_the_webhook_can_be_labelled_and_deleted(release: Release, namespace: str) -> None:

@@ -12,6 +12,7 @@ from kthena_fast.queueing import shares
 from tests.charts import helm
 from tests.charts.generated import CHART
 from tests.charts.helm import GATEWAY, gateway
+from tests.image import dockerfile
 
 
 def pod(rendered: helm.Rendered, name: str = GATEWAY) -> helm.Object:
@@ -47,6 +48,16 @@ def test_the_image_is_of_the_charts_version_unless_a_tag_is_given() -> None:
     assert helm.default().container(GATEWAY)["image"] == f"ghcr.io/volcano-sh/infer-gateway:{version}"
     # `--set tag=7` is a number.
     assert helm.render(values=gateway(image={"tag": "7"})).container(GATEWAY)["image"].endswith(":7")
+
+
+def test_the_image_is_run_as_the_dockerfile_makes_it() -> None:
+    image = dockerfile.read((CHART.parents[1] / "Dockerfile").read_text())[-1]
+    assert image.entrypoint == ("kthena-fast",)
+    for name in (GATEWAY, helm.WEBHOOK):
+        # Arguments of the entrypoint.
+        assert "command" not in helm.default().container(name)
+        context = pod(helm.default(), name)["securityContext"]
+        assert f"{context['runAsUser']}:{context['runAsGroup']}" == image.user
 
 
 def test_it_runs_as_nobody_in_a_root_that_cannot_be_written() -> None:

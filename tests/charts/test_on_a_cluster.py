@@ -260,10 +260,13 @@ def test_an_install_over_upstreams_crds_takes_them_over_only_when_told(
     assert "whoever applied it without Helm" in notes
     assert "pattern" not in str(cluster.crd(bare, "modelservers"))
     # What NOTES says, as it says it.
-    commands = re.search(r"^  (kubectl annotate .*)\n    (.*)\n  (kubectl label .*)\n    (.*)$", notes, re.MULTILINE)
-    assert commands is not None
-    for line in (f"{commands[1]} {commands[2]}", f"{commands[3]} {commands[4]}"):
-        cluster.kubectl(bare, *line.replace("\\", "").split()[1:])
+    commands = re.findall(r"^  kubectl (annotate|label) crd --overwrite (.*)\\\n    (.*)$", notes, re.MULTILINE)
+    assert [what for what, _, _ in commands] == ["annotate", "label"]
+    for what, names, pairs in commands:
+        change = dict(pair.split("=") for pair in pairs.split())
+        for name in names.split():
+            definition = cluster.crd(bare, name.partition(".")[0])
+            bare.patch(definition, {"metadata": {f"{what}s".replace("annotates", "annotations"): change}})
     notes = cluster.release(bare, "upgrade", "over", helm.NAMESPACE, "--set", "networking.webhook.enabled=false")
     assert "were left as they are" not in notes
     assert "pattern" in str(cluster.crd(bare, "modelservers"))
@@ -289,3 +292,14 @@ def test_notes_say_which_secrets_are_still_to_be_made(bare: KubeApiServer) -> No
     notes = cluster.release(bare, "upgrade", "secrets", helm.NAMESPACE, values=values)
     assert "is not in kthena-system yet" not in notes
     cluster.uninstall(bare, "secrets", helm.NAMESPACE)
+
+
+def test_a_secret_that_was_there_is_left_alone(bare: KubeApiServer) -> None:
+    """As after another certificate mode; Helm would refuse to take it over, and the webhook serves what is in it."""
+    meta = {"name": "before-webhook-certs", "namespace": helm.NAMESPACE}
+    mine = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"tls.crt": "x", "tls.key": "y"}}
+    bare.apply(mine)
+    cluster.release(bare, "install", "before", helm.NAMESPACE)
+    cluster.release(bare, "upgrade", "before", helm.NAMESPACE)
+    cluster.uninstall(bare, "before", helm.NAMESPACE)
+    assert set(bare.get(mine)["data"]) == {"tls.crt", "tls.key"}
