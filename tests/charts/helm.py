@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import os
@@ -56,7 +57,8 @@ class Rendered:
 
     @functools.cached_property
     def objects(self) -> list[Object]:
-        documents = [_parsed(document) for document in self.text.split("\n---\n")]
+        # Copies: a test may change what it looks at.
+        documents = [copy.deepcopy(_parsed(document)) for document in self.text.split("\n---\n")]
         return [document for document in documents if document]
 
     def __iter__(self) -> Iterator[Object]:
@@ -112,10 +114,14 @@ def render(
         return Rendered(run(*arguments))
 
 
-@functools.cache
 def default() -> Rendered:
     """What a plain install gives."""
-    return render()
+    return Rendered(_default_text())
+
+
+@functools.cache
+def _default_text() -> str:
+    return render().text
 
 
 def gateway(**values: Any) -> dict[str, Any]:
