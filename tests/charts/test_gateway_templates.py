@@ -87,6 +87,11 @@ def test_a_rollout_takes_no_pod_away_before_another_is_ready() -> None:
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 
 
+def test_a_strategy_of_another_type_is_not_given_what_belongs_to_the_default() -> None:
+    rendered = helm.render(values=gateway(strategy={"type": "Recreate"}))
+    assert rendered.one("Deployment", GATEWAY)["spec"]["strategy"] == {"type": "Recreate"}
+
+
 @pytest.mark.parametrize(
     ("delay", "timeout", "seconds"),
     [("5s", "5m", 335), ("0s", "1m30s", 120), ("1500ms", "1h", 3632), ("0", "0.5h", 1830), ("1h2m3.5s", "1us", 3754)],

@@ -82,6 +82,12 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- end }}
 {{- end -}}
 
+{{/* A Deployment's strategy. Values of the chart's own stay beside those that take their place. */}}
+{{- define "networking.strategy" -}}
+strategy:
+  {{- toYaml (ternary (omit . "rollingUpdate") . (eq .type "Recreate")) | nindent 2 }}
+{{- end -}}
+
 {{/* What a pod says of where and how it runs. */}}
 {{- define "networking.podSettings" -}}
 {{- $root := index . 0 -}}
