@@ -23,7 +23,7 @@ run: $(VENV)/.installed build ## Install, build and start the demo: a gateway on
 build: $(VENV)/.installed ## Compile the twins in place
 	$(FLOCK) $(BIN)/python setup.py -q build_ext --inplace
 
-tools: ## Install what the suite runs beside Python: etcd, valgrind, kube-apiserver (in a cache outside the clone)
+tools: ## Install what the suite runs beside Python: etcd, valgrind, kube-apiserver, Helm (in a cache outside the clone)
 	.ci/tools
 
 check: $(VENV)/.tools build ## The suite on this tree, without building a wheel: what one runs while writing
@@ -57,8 +57,9 @@ bench: $(VENV)/.tools build ## Print what the hot operations cost
 guard: $(VENV)/.tools build ## Count the instructions of the hot path, and fail where it needs more than is accepted
 	$(BIN)/python -m benchmarks.instructions
 
-docs: $(VENV)/.tools build ## Write the tables in docs/ that come from the code
+docs: $(VENV)/.tools build ## Write what comes from the code: tables in docs/, and the schema, table and CRDs of the chart
 	$(BIN)/python -m tests.docs.generated
+	$(BIN)/python -m tests.charts.generated
 
 clean: ## Remove what builds leave behind (not .venv)
 	rm -rf build dist wheelhouse *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

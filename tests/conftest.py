@@ -78,9 +78,9 @@ def own_kube_apiserver(tmp_path: Path) -> Iterator[KubeApiServer]:
 
 
 @contextlib.contextmanager
-def running_kube_apiserver(folder: Path) -> Iterator[KubeApiServer]:
+def running_kube_apiserver(folder: Path, flags: str = "") -> Iterator[KubeApiServer]:
     try:
-        server = KubeApiServer(folder)
+        server = KubeApiServer(folder, flags=flags)
     except binaries.Missing as missing:
         pytest.skip(str(missing))
     try:

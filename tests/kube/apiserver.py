@@ -224,10 +224,7 @@ class KubeApiServer:
 
         for crd in crds if crds is not None else definitions.all():
             self.apply(crd)
-            deadline = time.monotonic() + PATIENCE
-            while not _is_served(self, crd):
-                assert time.monotonic() < deadline, crd["metadata"]["name"]
-                time.sleep(0.02)
+            wait_until_served(self, crd)
 
     def service_account(self, namespace: str, name: str) -> str:
         """The token of a ServiceAccount, which is made if it is not there."""
@@ -249,6 +246,28 @@ def path_of(obj: Object) -> str:
     base = f"/api/{version}" if "/" not in version else f"/apis/{version}"
     where = "" if kind in CLUSTER_WIDE else f"/namespaces/{meta.get('namespace', 'default')}"
     return f"{base}{where}/{_plural(kind)}/{quote(meta['name'])}"
+
+
+def wait_until_served(server: KubeApiServer, crd: Object) -> None:
+    """Return once objects of a CRD that is there can be written."""
+    deadline = time.monotonic() + PATIENCE
+    while not _is_served(server, crd):
+        assert time.monotonic() < deadline, crd["metadata"]["name"]
+        time.sleep(0.02)
+
+
+def wait_until_gone(server: KubeApiServer, obj: Object) -> None:
+    """Return once an object that was deleted is no longer there; finalizers take a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            server.get(obj)
+        except Refused as refusal:
+            if refusal.status == 404:
+                return
+            raise
+        assert time.monotonic() < deadline, f"{obj['kind']} {obj['metadata']['name']} is still there"
+        time.sleep(0.02)
 
 
 def namespace(name: str) -> Object:

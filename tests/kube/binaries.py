@@ -13,6 +13,10 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kthe
 
 NEEDED = ("openssl", "curl")
 
+HELM = "helm-v3.19.5"
+SCHEMAS = "schemas-v1.19.1-v0.85.0"
+"""Folders of the cache, with the versions that .ci/tools says."""
+
 
 class Missing(Exception):
     """A program is not there; says which command installs it."""
@@ -34,6 +38,22 @@ def kube_apiserver() -> Path:
     if (CACHE / "kube-apiserver").exists():
         return CACHE
     raise Missing("kube-apiserver is missing: make tools")
+
+
+def helm() -> Path:
+    """Helm 3."""
+    program = CACHE / HELM / "helm"
+    if not program.exists():
+        raise Missing("Helm 3 is missing: make tools")
+    return program
+
+
+def schemas() -> Path:
+    """The folder with the CRDs of cert-manager and of the Prometheus operator."""
+    folder = CACHE / SCHEMAS
+    if not folder.exists():
+        raise Missing("the CRDs of cert-manager and the Prometheus operator are missing: make tools")
+    return folder
 
 
 def _unpacked(packed: Path) -> Path:

@@ -1,0 +1,296 @@
+{{/*
+What several templates share. A "component" is "infer-gateway" or "webhook"; templates that serve both take a list:
+the root context, the component, its values.
+*/}}
+
+{{/*
+A component's name, and the beginning of all its objects' names. The longest suffix, "-infer-gateway-metrics", has to fit
+into 63 characters with it; a longer release keeps apart from others by a hash.
+*/}}
+{{- define "networking.name" -}}
+{{- $root := index . 0 -}}
+{{- $prefix := default $root.Release.Name $root.Values.nameOverride -}}
+{{- if gt (len $prefix) 40 -}}
+{{- $prefix = printf "%s-%s" (trunc 31 $prefix | trimSuffix "-" | trimSuffix ".") (sha256sum $prefix | trunc 8) -}}
+{{- end -}}
+{{- printf "%s-%s" $prefix (index . 1) -}}
+{{- end -}}
+
+{{/* The name of an object outside namespaces: releases of one name in several namespaces have theirs. */}}
+{{- define "networking.clusterName" -}}
+{{- printf "%s-%s" (include "networking.name" .) (index . 0).Release.Namespace -}}
+{{- end -}}
+
+{{- define "networking.serviceAccountName" -}}
+{{- (index . 2).serviceAccount.name | default (include "networking.name" .) -}}
+{{- end -}}
+
+{{- define "networking.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ default "kthena" $root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{- define "networking.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "networking.selector" . }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+{{- end -}}
+
+{{- define "networking.image" -}}
+{{- $root := index . 0 -}}
+{{- $image := (index . 2).image -}}
+{{- printf "%s:%s" $image.repository (toString $image.tag | default $root.Chart.AppVersion) -}}
+{{- end -}}
+
+{{/* A value as a text. Numbers of a values file are floats to Helm, and would be written as 1e+06. */}}
+{{- define "networking.text" -}}
+{{- if kindIs "float64" . -}}
+{{- if eq . (floor .) -}}{{- printf "%.0f" . -}}{{- else -}}{{- printf "%v" . -}}{{- end -}}
+{{- else -}}
+{{- toString . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The seconds of a duration, such as 90 for 1m30s. */}}
+{{- define "networking.seconds" -}}
+{{- $units := dict "ns" 0.000000001 "us" 0.000001 "µs" 0.000001 "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 -}}
+{{- $seconds := 0.0 -}}
+{{- range regexFindAll "[0-9.]+(?:ns|us|µs|ms|s|m|h)" . -1 -}}
+{{- $number := regexFind "^[0-9.]+" . -}}
+{{- $seconds = addf $seconds (mulf (float64 $number) (get $units (trimPrefix $number .))) -}}
+{{- end -}}
+{{- $seconds -}}
+{{- end -}}
+
+{{/* How long a pod may take to end: its drain, and half a minute to abort what is left. */}}
+{{- define "networking.gracePeriod" -}}
+{{- $delay := include "networking.seconds" .delay | float64 -}}
+{{- $timeout := include "networking.seconds" .timeout | float64 -}}
+{{- addf $delay $timeout 30 | ceil | int64 -}}
+{{- end -}}
+
+{{/* One environment variable: name, value. What has no value is left out. */}}
+{{- define "networking.variable" -}}
+{{- $value := index . 1 -}}
+{{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
+- name: {{ index . 0 }}
+  value: {{ include "networking.text" $value | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* A Deployment's strategy. Values of the chart's own stay beside those that take their place. */}}
+{{- define "networking.strategy" -}}
+strategy:
+  {{- toYaml (ternary (omit . "rollingUpdate") . (eq .type "Recreate")) | nindent 2 }}
+{{- end -}}
+
+{{/* What a pod says of where and how it runs. */}}
+{{- define "networking.podSettings" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 2 -}}
+serviceAccountName: {{ include "networking.serviceAccountName" . }}
+{{- with $root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if $values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- $selector := dict "labelSelector" (dict "matchLabels" (include "networking.selector" . | fromYaml)) }}
+  {{- $constraints := list }}
+  {{- range $values.topologySpreadConstraints }}
+  {{- $constraints = append $constraints (merge (deepCopy .) $selector) }}
+  {{- end }}
+  {{- toYaml $constraints | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "networking.podMetadata" -}}
+{{- $values := index . 2 -}}
+labels:
+  {{- include "networking.selector" . | nindent 2 }}
+  {{- with omit $values.podLabels "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $values.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The probes, all of the metrics port: it opens first, and speaks HTTP whatever the other port does. */}}
+{{- define "networking.probes" -}}
+{{- $paths := dict "startupProbe" "/healthz" "livenessProbe" "/healthz" "readinessProbe" "/readyz" -}}
+{{- $values := . -}}
+{{- range $probe := list "startupProbe" "livenessProbe" "readinessProbe" }}
+{{ $probe }}:
+  httpGet:
+    path: {{ get $paths $probe }}
+    port: metrics
+  {{- toYaml (get $values $probe) | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "networking.podDisruptionBudget" -}}
+{{- $root := index . 0 -}}
+{{- $budget := (index . 2).podDisruptionBudget -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "networking.name" . }}
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- include "networking.labels" . | nindent 4 }}
+spec:
+  selector:
+    matchLabels:
+      {{- include "networking.selector" . | nindent 6 }}
+  {{- if not (kindIs "invalid" $budget.minAvailable) }}
+  minAvailable: {{ include "networking.text" $budget.minAvailable }}
+  {{- else }}
+  maxUnavailable: {{ include "networking.text" $budget.maxUnavailable }}
+  {{- end }}
+{{- end -}}
+
+{{- define "networking.serviceAccount" -}}
+{{- $root := index . 0 -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "networking.serviceAccountName" . }}
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- include "networking.labels" . | nindent 4 }}
+  {{- with (index . 2).serviceAccount.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{- define "networking.serviceMonitor" -}}
+{{- $root := index . 0 -}}
+{{- $monitor := (index . 2).serviceMonitor -}}
+apiVersion: monitoring.coreos.com/v1
+kind: ServiceMonitor
+metadata:
+  name: {{ include "networking.name" . }}
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- include "networking.labels" . | nindent 4 }}
+    {{- with $monitor.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  selector:
+    matchLabels:
+      {{- include "networking.selector" . | nindent 6 }}
+      kthena-fast.io/scrape: "true"
+  namespaceSelector:
+    matchNames:
+      - {{ $root.Release.Namespace }}
+  endpoints:
+    - port: metrics
+      path: /metrics
+      interval: {{ $monitor.interval }}
+{{- end -}}
+
+{{- define "networking.metricsService" -}}
+{{- $root := index . 0 -}}
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ include "networking.name" . }}-metrics
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- include "networking.labels" . | nindent 4 }}
+    # The component has another Service; this is the one to scrape.
+    kthena-fast.io/scrape: "true"
+spec:
+  type: ClusterIP
+  selector:
+    {{- include "networking.selector" . | nindent 4 }}
+  ports:
+    - name: metrics
+      port: {{ (index . 2).metrics.port }}
+      targetPort: metrics
+{{- end -}}
+
+{{/* A ServiceAccount's binding to what is named like it: root, component, values, kind ("" or "Cluster"), role, namespace. */}}
+{{- define "networking.binding" -}}
+{{- $root := index . 0 -}}
+{{- $kind := index . 3 -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}RoleBinding
+metadata:
+  name: {{ index . 4 }}
+  {{- if not $kind }}
+  namespace: {{ index . 5 }}
+  {{- end }}
+  labels:
+    {{- include "networking.labels" . | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ $kind }}Role
+  name: {{ index . 4 }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "networking.serviceAccountName" . }}
+    namespace: {{ $root.Release.Namespace }}
+{{- end -}}
+
+{{/* A certificate of cert-manager's, and a self-signed Issuer where no other is named: root, component, names, Secret, issuer. */}}
+{{- define "networking.certificate" -}}
+{{- $root := index . 0 -}}
+{{- $name := include "networking.name" . -}}
+{{- $issuer := index . 4 -}}
+{{- if not $issuer }}
+apiVersion: cert-manager.io/v1
+kind: Issuer
+metadata:
+  name: {{ $name }}
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- include "networking.labels" . | nindent 4 }}
+spec:
+  selfSigned: {}
+---
+{{- end }}
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata:
+  name: {{ $name }}
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- include "networking.labels" . | nindent 4 }}
+spec:
+  secretName: {{ index . 3 }}
+  dnsNames:
+    {{- toYaml (index . 2) | nindent 4 }}
+  # A new key with each certificate, as cert-manager does by default from 1.18.
+  privateKey:
+    rotationPolicy: Always
+  issuerRef:
+    {{- toYaml (default (dict "name" $name "kind" "Issuer") $issuer) | nindent 4 }}
+{{- end -}}

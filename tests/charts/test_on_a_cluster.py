@@ -1,0 +1,305 @@
+"""The chart on a real API server: every object is one that Kubernetes takes, and a release comes, changes and goes."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from kthena_fast.resources import crds
+from tests.charts import cluster, helm
+from tests.charts.generated import CHART
+from tests.charts.test_webhook_templates import BUNDLE, MANUAL
+from tests.conftest import running_kube_apiserver
+from tests.kube import apiserver, binaries
+from tests.kube.apiserver import KubeApiServer
+
+# Helm and the API server take seconds on a busy machine.
+pytestmark = pytest.mark.timeout(180)
+
+EVERYTHING: dict[str, Any] = {
+    "networking": {
+        "imagePullSecrets": [{"name": "registry"}],
+        "inferGateway": {
+            "fairness": {
+                "enabled": True,
+                "maxQPS": 1_000_000,
+                "shares": {"groups": {"research": {"share": 3, "users": ["alice"]}}},
+            },
+            "routerConfiguration": {"scheduler": {"plugins": {}}},
+            "engines": {"caConfigMap": "engines"},
+            "trustedProxies": ["10.0.0.0/8", "fd00::/8"],
+            "autoscaling": {"enabled": True},
+            "podDisruptionBudget": {"enabled": True, "maxUnavailable": "25%"},
+            "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+            "networkPolicy": {
+                "enabled": True,
+                "clients": [{"podSelector": {}}],
+                "scrapers": [{"namespaceSelector": {}}],
+            },
+            "service": {
+                "nodePort": 30080,
+                "annotations": {"a": "b"},
+                "loadBalancerSourceRanges": ["10.0.0.0/8"],
+                "loadBalancerClass": "example.org/lb",
+                "externalTrafficPolicy": "Local",
+            },
+            "tls": {"enabled": True, "issuerRef": {"name": "letsencrypt", "kind": "ClusterIssuer"}},
+            "podLabels": {"team": "llm"},
+            "podAnnotations": {"a": "b"},
+            "nodeSelector": {"pool": "cpu"},
+            "tolerations": [{"key": "cpu", "operator": "Exists"}],
+            "affinity": {"nodeAffinity": {}},
+            "priorityClassName": "system-cluster-critical",
+            "extraEnv": [{"name": "TZ", "value": "UTC"}],
+            "extraArgs": ["--v=4"],
+            "extraVolumes": [{"name": "logs", "emptyDir": {}}],
+            "extraVolumeMounts": [{"name": "logs", "mountPath": "/logs"}],
+            "serviceAccount": {"annotations": {"a": "b"}},
+        },
+        "webhook": {
+            "podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": None},
+            "serviceMonitor": {"enabled": True},
+            "networkPolicy": {"enabled": True},
+            "extraEnv": [{"name": "TZ", "value": "UTC"}],
+            "extraVolumes": [{"name": "more", "emptyDir": {}}],
+            "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+        },
+    }
+}
+
+WRITTEN: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("Secret", "v1", "webhook-certs", {"data": {"tls.crt": "eA==", "tls.key": "eQ=="}}),
+    ("Lease", "coordination.k8s.io/v1", "infer-gateway", {"spec": {"holderIdentity": "a", "leaseDurationSeconds": 15}}),
+]
+"""What the programs write into objects of the release."""
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "nothing asked for": {},
+    "everything": {**EVERYTHING, "global": {"certManagementMode": "cert-manager"}},
+    "everything, with certificates of one's own": {**EVERYTHING, **MANUAL},
+    "certificates of cert-manager's, self-signed": {
+        "global": {"certManagementMode": "cert-manager"},
+        "networking": {"inferGateway": {"tls": {"enabled": True}}},
+    },
+    "two namespaces": {"networking": {"namespaces": ["default", "kube-public"]}},
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeApiServer]:
+    """One without CRDs of ours, which releases of this module bring and leave."""
+    with running_kube_apiserver(tmp_path_factory.mktemp("charts")) as running:
+        running.apply(apiserver.namespace(helm.NAMESPACE))
+        yield running
+
+
+@pytest.fixture
+def bare(server: KubeApiServer) -> KubeApiServer:
+    """The same without what the last test left of our CRDs, and so of their objects."""
+    for definition in crds.all():
+        server.delete(definition)
+        apiserver.wait_until_gone(server, definition)
+    return server
+
+
+@pytest.fixture(scope="module")
+def with_foreign_schemas(server: KubeApiServer) -> KubeApiServer:
+    try:
+        server.install_crds(cluster.foreign_schemas())
+    except binaries.Missing as missing:
+        pytest.skip(str(missing))
+    return server
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_object_is_one_that_the_api_server_knows_every_field_of(
+    with_foreign_schemas: KubeApiServer, variant: str
+) -> None:
+    rendered = helm.render(values=VARIANTS[variant])
+    assert len(rendered.objects) > 20
+    cluster.dry_run(with_foreign_schemas, *rendered)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CHART.glob("values-*.yaml")))
+def test_every_values_file_renders_what_the_api_server_takes(server: KubeApiServer, name: str) -> None:
+    cluster.dry_run(server, *helm.render(files=[name]))
+
+
+def test_the_dry_run_would_find_a_field_that_is_none(server: KubeApiServer) -> None:
+    deployment = helm.default().one("Deployment", helm.GATEWAY)
+    broken = {**deployment, "spec": {**deployment["spec"], "replica": 1}}
+    with pytest.raises(apiserver.Refused, match="replica"):
+        cluster.dry_run(server, broken)
+
+
+def test_a_release_comes_changes_and_goes_and_leaves_its_crds(bare: KubeApiServer) -> None:
+    shares = {"networking": {"inferGateway": {"fairness": {"enabled": True, "shares": {"default": {"share": 2}}}}}}
+    cluster.release(bare, "install", "life", helm.NAMESPACE, values=shares)
+    came = cluster.left(bare, "life")
+    assert "Deployment life-infer-gateway" in came
+    assert "ValidatingWebhookConfiguration life-webhook-kthena-system" in came
+    # As the programs do, whose work an upgrade must not undo.
+    for kind, version, name, change in WRITTEN:
+        meta = {"name": f"life-{name}", "namespace": helm.NAMESPACE}
+        bare.patch({"apiVersion": version, "kind": kind, "metadata": meta}, change)
+    cluster.release(bare, "upgrade", "life", helm.NAMESPACE, values=shares, chart=CHART)
+    for kind, version, name, change in WRITTEN:
+        meta = {"name": f"life-{name}", "namespace": helm.NAMESPACE}
+        assert change.items() <= bare.get({"apiVersion": version, "kind": kind, "metadata": meta}).items()
+    configuration = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "life-webhook-kthena-system"},
+    }
+    entries = bare.get(configuration)["webhooks"]
+    for entry in entries:
+        entry["clientConfig"]["caBundle"] = BUNDLE
+    bare.patch(configuration, {"webhooks": entries})
+    cluster.release(bare, "upgrade", "life", helm.NAMESPACE, values=shares, chart=CHART)
+    assert {entry["clientConfig"].get("caBundle") for entry in bare.get(configuration)["webhooks"]} == {BUNDLE}
+    route = {
+        "apiVersion": f"{cluster.GROUP}/v1alpha1",
+        "kind": "ModelRoute",
+        "metadata": {"name": "mine", "namespace": "default"},
+        "spec": {"modelName": "m", "rules": [{"targetModels": [{"modelServerName": "s"}]}]},
+    }
+    # The webhook has no pods here: what is being shown is the release.
+    changed_shares = {"enabled": True, "shares": {"default": {"share": 5}}}
+    without = {"networking": {"webhook": {"enabled": False}, "inferGateway": {"fairness": changed_shares}}}
+    cluster.release(bare, "upgrade", "life", helm.NAMESPACE, values=without)
+    changed = cluster.left(bare, "life")
+    assert [found for found in changed if "webhook" in found] == []
+    meta = {"name": "life-infer-gateway-shares", "namespace": helm.NAMESPACE}
+    config = bare.get({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
+    assert config["data"]["shares.yaml"] == "default:\n  share: 5\n"
+    bare.apply(route)
+    assert "kept" in cluster.uninstall(bare, "life", helm.NAMESPACE)
+    assert cluster.left(bare, "life") == []
+    assert bare.get(route)["spec"]["modelName"] == "m"
+    # And comes again.
+    cluster.release(bare, "install", "life", helm.NAMESPACE)
+    assert cluster.left(bare, "life") != []
+    cluster.uninstall(bare, "life", helm.NAMESPACE)
+
+
+def test_an_upgrade_reaches_the_crds(bare: KubeApiServer, tmp_path: Path) -> None:
+    older = tmp_path / "kthena"
+    shutil.copytree(CHART, older)
+    file = older / "files/crds/modelroutes.yaml"
+    definition = YAML(typ="safe", pure=True).load(file.read_text())
+    del definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["rateLimit"]
+    YAML().dump(definition, file)
+    cluster.release(bare, "install", "older", helm.NAMESPACE, chart=older)
+    assert "rateLimit" not in str(cluster.crd(bare, "modelroutes"))
+    cluster.release(bare, "upgrade", "older", helm.NAMESPACE)
+    assert "rateLimit" in str(cluster.crd(bare, "modelroutes"))
+    cluster.uninstall(bare, "older", helm.NAMESPACE)
+
+
+def test_a_second_release_leaves_the_crds_of_the_first_alone_and_says_so(bare: KubeApiServer) -> None:
+    cluster.release(bare, "install", "first", helm.NAMESPACE)
+    bare.apply(apiserver.namespace("elsewhere"))
+    notes = cluster.release(bare, "install", "second", "elsewhere")
+    assert f"modelroutes.{cluster.GROUP} (the release first in {helm.NAMESPACE})" in notes
+    annotations = cluster.crd(bare, "modelroutes")["metadata"]["annotations"]
+    assert annotations["meta.helm.sh/release-name"] == "first"
+    cluster.uninstall(bare, "second", "elsewhere")
+    cluster.uninstall(bare, "first", helm.NAMESPACE)
+    assert cluster.crd(bare, "modelroutes")
+
+
+def upstreams(kind_of_ours: helm.Object) -> helm.Object:
+    """A CRD of ours as upstream has it where the two differ most: less is required, nothing is bounded or told."""
+    version = kind_of_ours["spec"]["versions"][0]
+    openapi = version["schema"]["openAPIV3Schema"]
+    properties = {**openapi["properties"], "status": {"type": "object"}}
+    loose = {"type": "object", "properties": _without_bounds(properties)}
+    bare_version = {key: version[key] for key in ("name", "served", "storage", "subresources")}
+    return {
+        **kind_of_ours,
+        "metadata": {
+            "name": kind_of_ours["metadata"]["name"],
+            "annotations": {"controller-gen.kubebuilder.io/version": "v0.17.2"},
+        },
+        "spec": {**kind_of_ours["spec"], "versions": [{**bare_version, "schema": {"openAPIV3Schema": loose}}]},
+    }
+
+
+def _without_bounds(node: Any) -> Any:
+    dropped = {"description", "minimum", "maximum", "pattern", "maxLength", "x-kubernetes-validations"}
+    if isinstance(node, dict):
+        return {
+            key: _without_bounds(part) for key, part in node.items() if key not in dropped or isinstance(part, dict)
+        }
+    return [_without_bounds(part) for part in node] if isinstance(node, list) else node
+
+
+def test_an_install_over_upstreams_crds_takes_them_over_only_when_told(
+    bare: KubeApiServer,
+) -> None:
+    bare.install_crds([upstreams(definition) for definition in crds.all()])
+    server = {
+        "apiVersion": f"{cluster.GROUP}/v1alpha1",
+        "kind": "ModelServer",
+        "metadata": {"name": "poison", "namespace": "default"},
+        # What upstream's CRD lets in, and ours does not.
+        "spec": {
+            "inferenceEngine": "vLLM",
+            "workloadSelector": {"matchLabels": {"app": "m"}},
+            "workloadPort": {"port": 8000},
+            "trafficPolicy": {"timeout": "soon"},
+        },
+    }
+    bare.apply(server)
+    notes = cluster.release(bare, "install", "over", helm.NAMESPACE, "--set", "networking.webhook.enabled=false")
+    assert "were left as they are" in notes
+    assert "whoever applied it without Helm" in notes
+    assert "pattern" not in str(cluster.crd(bare, "modelservers"))
+    # What NOTES says, as it says it.
+    commands = re.findall(r"^  kubectl (annotate|label) crd --overwrite (.*)\\\n    (.*)$", notes, re.MULTILINE)
+    assert [what for what, _, _ in commands] == ["annotate", "label"]
+    for what, names, pairs in commands:
+        change = dict(pair.split("=") for pair in pairs.split())
+        for name in names.split():
+            definition = cluster.crd(bare, name.partition(".")[0])
+            bare.patch(definition, {"metadata": {f"{what}s".replace("annotates", "annotations"): change}})
+    notes = cluster.release(bare, "upgrade", "over", helm.NAMESPACE, "--set", "networking.webhook.enabled=false")
+    assert "were left as they are" not in notes
+    assert "pattern" in str(cluster.crd(bare, "modelservers"))
+    assert bare.get(server)["spec"]["trafficPolicy"]["timeout"] == "soon"
+    # It can be labelled, and mended, but not written anew as it is.
+    bare.patch(server, {"metadata": {"labels": {"seen": "true"}}})
+    bare.patch(server, {"spec": {"trafficPolicy": {"timeout": "10s"}}})
+    with pytest.raises(apiserver.Refused, match="timeout"):
+        bare.patch(server, {"spec": {"trafficPolicy": {"timeout": "soon"}}})
+    cluster.uninstall(bare, "over", helm.NAMESPACE)
+
+
+def test_notes_say_which_secrets_are_still_to_be_made(bare: KubeApiServer) -> None:
+    values = {**MANUAL, "networking": {"inferGateway": {"tls": {"enabled": True}}}}
+    notes = cluster.release(bare, "install", "secrets", helm.NAMESPACE, values=values)
+    assert "The Secret infer-gateway-tls is not in kthena-system yet" in notes
+    assert "The Secret secrets-webhook-certs is not in kthena-system yet" in notes
+    for name in ("infer-gateway-tls", "secrets-webhook-certs"):
+        meta = {"name": name, "namespace": helm.NAMESPACE}
+        bare.apply(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"tls.crt": "x", "tls.key": "y"}}
+        )
+    notes = cluster.release(bare, "upgrade", "secrets", helm.NAMESPACE, values=values)
+    assert "is not in kthena-system yet" not in notes
+    cluster.uninstall(bare, "secrets", helm.NAMESPACE)
+
+
+def test_a_secret_that_was_there_is_left_alone(bare: KubeApiServer) -> None:
+    """As after another certificate mode; Helm would refuse to take it over, and the webhook serves what is in it."""
+    meta = {"name": "before-webhook-certs", "namespace": helm.NAMESPACE}
+    mine = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"tls.crt": "x", "tls.key": "y"}}
+    bare.apply(mine)
+    cluster.release(bare, "install", "before", helm.NAMESPACE)
+    cluster.release(bare, "upgrade", "before", helm.NAMESPACE)
+    cluster.uninstall(bare, "before", helm.NAMESPACE)
+    assert set(bare.get(mine)["data"]) == {"tls.crt", "tls.key"}

@@ -1,0 +1,279 @@
+"""The chart's values.yaml as what it is made into: a schema, a table, and the subchart's own values.
+
+A key's comment is the lines right above it. One of them may be `@schema {...}`, which is not shown to readers and is
+merged into the key's schema; what it leaves out follows from the default. `is: NAME` in it stands for an entry of
+`KINDS`, whose words Helm shows when a value is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from kthena_fast import settings
+
+Schema = dict[str, Any]
+
+_UNIT = "(?:ns|us|µs|ms|s|m|h)"
+_LABEL = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_LINE = re.compile(r"^(?P<indent> *)(?:# ?(?P<comment>.*)|(?P<key>[A-Za-z][A-Za-z0-9]*):.*)$")
+_SCHEMA = "@schema "
+
+
+class BadValues(ValueError):
+    """values.yaml is not written as this reader expects; the text names the key."""
+
+
+def _pattern(words: str, expression: str) -> Schema:
+    """A pattern whose refusal can be read: Helm shows the pattern and nothing else.
+
+    What follows `$` can never match, so the words stand in it for the reader alone.
+    """
+    return {"type": "string", "pattern": f"$ {words}|^(?:{expression})$"}
+
+
+def _number(words: str) -> Schema:
+    # `--set` hands over 3.0 as a text.
+    return _pattern(words, r"[0-9]+(?:\.[0-9]+)?") | {"type": ["number", "string"], "minimum": 0}
+
+
+_DURATION = rf"(?:[0-9]+(?:\.[0-9]*)?{_UNIT})"
+_DURATION_ABOVE_0 = rf"{_DURATION}*[0-9.]*[1-9][0-9.]*{_UNIT}{_DURATION}*"
+_SECONDS_1M_TO_1H = "[6-9][0-9]|[1-9][0-9]{2}|[12][0-9]{3}|3[0-5][0-9]{2}|3600"
+_WINDOW = (
+    rf"(?:{_SECONDS_1M_TO_1H})s|(?:[1-9]|[1-5][0-9])m(?:[0-9]|[1-5][0-9])s|(?:[1-9]|[1-5][0-9]|60)m|1h(?:0m)?(?:0s)?"
+)
+_TEXTS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
+_QUANTITIES: Schema = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
+_STANDING: Schema = {
+    "share": {"type": "number", "minimum": 0.001, "maximum": 1_000_000},
+    "class": {"type": "integer", "minimum": 0, "maximum": 1_000},
+}
+
+KINDS: dict[str, Schema] = {
+    "base64": _pattern("base64 of a PEM certificate", r"(?:[A-Za-z0-9+/]{40}[A-Za-z0-9+/\s]*={0,2}\s*)?"),
+    "name": _pattern("a name as Kubernetes gives them such as my-name", rf"(?:{_LABEL}(?:\.{_LABEL})*)?"),
+    "host": _pattern("a host name such as llm.example.org", rf"(?:(?:\*\.)?{_LABEL}(?:\.{_LABEL})*)?"),
+    "port": {"minimum": 1, "maximum": 65535},
+    "window": _pattern(f"{settings.allowed('fairness_window_size')} such as 90s, 10m or 1h", _WINDOW),
+    "positiveDuration": _pattern(settings.allowed("drain_timeout"), _DURATION_ABOVE_0),
+    "duration": _pattern(settings.allowed("drain_delay"), rf"0|{_DURATION}+"),
+    "weight": _number(f"{settings.allowed('fairness_output_token_weight')} such as 2.5"),
+    "size": _pattern(settings.allowed("max_body_bytes"), "[1-9][0-9]*(?:KiB|MiB|GiB)?"),
+    "percentage": _pattern("a number of pods or a percentage such as 25%", "[0-9]+%?"),
+    "userSource": _pattern(
+        f"one of {settings.allowed('fairness_user_sources').partition(',')[0]}, header:NAME and anonymous",
+        "(?:body|header):.+|anonymous",
+    ),
+    "annotations": _TEXTS,
+    "resources": {
+        "properties": {"limits": _QUANTITIES, "requests": _QUANTITIES},
+    },
+    "probe": {
+        "properties": {
+            "initialDelaySeconds": {"type": "integer", "minimum": 0},
+            "periodSeconds": {"type": "integer", "minimum": 1},
+            "timeoutSeconds": {"type": "integer", "minimum": 1},
+            "failureThreshold": {"type": "integer", "minimum": 1},
+        },
+    },
+    "shares": {
+        "properties": {
+            "default": {"type": "object", "additionalProperties": False, "properties": _STANDING},
+            "groups": {
+                "type": "object",
+                "additionalProperties": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {**_STANDING, "users": {"type": "array", "items": {"type": "string"}}},
+                },
+            },
+            "users": {
+                "type": "object",
+                "additionalProperties": {"type": "object", "additionalProperties": False, "properties": _STANDING},
+            },
+            "weights": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "inputToken": {"type": "number", "minimum": 0, "maximum": 1_000_000},
+                    "outputToken": {"type": "number", "minimum": 0, "maximum": 1_000_000},
+                },
+            },
+        },
+    },
+}
+"""What `is` may name: schemas that several keys share, and whose words are those of the gateway's own refusals."""
+
+ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "global": ("certManager",),
+    "networking": ("kthenaRouter",),
+}
+"""Keys of Kthena's own charts. The schema lets them through to a template, which refuses them with the new name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key."""
+
+    path: tuple[str, ...]
+    comment: str
+    given: Schema
+    """What `@schema` says."""
+    default: Any
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+
+def entries(text: str) -> list[Entry]:
+    """Every key of values.yaml that is the chart's own, sections included, in its order.
+
+    A mapping whose keys are a user's (`@schema` says so, or it is a list) is one entry.
+    """
+    document = YAML(typ="safe", pure=True).load(text)
+    found: list[Entry] = []
+    path: list[tuple[int, str]] = []
+    comment: list[str] = []
+    given: Schema = {}
+    for line in text.splitlines():
+        match = _LINE.match(line)
+        if match is None or match["key"] is None:
+            said = (match["comment"] or "") if match else ""
+            if not said:
+                comment, given = [], {}
+            elif said.startswith(_SCHEMA):
+                given = YAML(typ="safe", pure=True).load(said.removeprefix(_SCHEMA))
+            else:
+                comment.append(said)
+            continue
+        indent = len(match["indent"])
+        path = [*((depth, key) for depth, key in path if depth < indent), (indent, match["key"])]
+        keys = tuple(key for _, key in path)
+        if not _is_inside(found, keys):
+            found.append(Entry(keys, " ".join(comment), given, _at(document, keys)))
+        comment, given = [], {}
+    return found
+
+
+def _is_inside(found: list[Entry], keys: tuple[str, ...]) -> bool:
+    """Whether a key belongs to the default of an entry whose inside is the user's."""
+    return any(keys[: len(entry.path)] == entry.path and not is_section(entry) for entry in found)
+
+
+def is_section(entry: Entry) -> bool:
+    """Whether an entry is a mapping of keys of the chart's own, of which each has its comment."""
+    return isinstance(entry.default, dict) and bool(entry.default) and not entry.given
+
+
+def _at(document: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        if not isinstance(document, dict) or key not in document:
+            raise BadValues(f"{'.'.join(keys)} is not where its indentation says")
+        document = document[key]
+    return document
+
+
+def _with_kind(node: Schema) -> Schema:
+    """A schema with what its `is` stands for."""
+    rest = {key: value for key, value in node.items() if key != "is"}
+    if "items" in rest:
+        rest["items"] = _with_kind(rest["items"])
+    return {**KINDS[node["is"]], **rest} if "is" in node else rest
+
+
+_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+
+
+def node_of(entry: Entry) -> Schema:
+    """The schema of one key that is no section."""
+    node: Schema = {"description": entry.comment, "default": entry.default}
+    if entry.default is not None:
+        node["type"] = _TYPES[type(entry.default)]
+    node |= _with_kind(entry.given)
+    if node["type"] == "object":
+        node.setdefault("additionalProperties", False)
+    return node
+
+
+def schema(text: str) -> Schema:
+    """The JSON Schema of the values, in which what is not known is refused."""
+    root: Schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Values of the chart kthena",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {},
+    }
+    for entry in entries(text):
+        parent = root
+        for key in entry.path[:-1]:
+            parent = parent["properties"][key]
+        if is_section(entry):
+            node: Schema = {"type": "object", "additionalProperties": False, "properties": {}}
+            if entry.comment:
+                node = {"description": entry.comment, **node}
+            # A subchart is given `global` by Helm, whatever its own values say.
+            for renamed in ELSEWHERE.get(entry.name, ()):
+                node["properties"][renamed] = {"description": "Refused: it has another name here."}
+            if entry.name == "networking":
+                node["properties"]["global"] = {"type": "object"}
+        else:
+            node = node_of(entry)
+        parent["properties"][entry.path[-1]] = node
+    return root
+
+
+def schema_text(text: str) -> str:
+    return json.dumps(schema(text), indent=2, ensure_ascii=False) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None or value in ("", {}, []):
+        return ""
+    shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else str(value)
+    return f"`{shown}`".replace("|", "\\|")
+
+
+def table(text: str) -> str:
+    """The table of the README: every key with its default and its comment."""
+    lines = ["| value | default | what it is, and when to use it |", "| --- | --- | --- |"]
+    lines += [
+        f"| `{entry.name}` | {_cell(entry.default)} | {entry.comment.replace('|', chr(92) + '|')} |"
+        for entry in entries(text)
+        if not is_section(entry)
+    ]
+    return "\n".join(lines).replace("|  |", "| |") + "\n"
+
+
+def subchart_text(text: str) -> str:
+    """The values of `networking` on its own: that section, and `global`, which it reads too."""
+    sections = dict(_top_level(text))
+    networking = [line.removeprefix("  ") for line in sections["networking"]]
+    # The switch is the parent's, by the condition in Chart.yaml.
+    networking = networking[networking.index("enabled: true") + 1 :]
+    return (
+        "# Written from the values.yaml of the chart kthena by `make docs`.\n\n"
+        + "\n".join(sections["global"]).rstrip()
+        + "\n\n"
+        + "\n".join(networking).rstrip()
+        + "\n"
+    )
+
+
+def _top_level(text: str) -> Iterator[tuple[str, list[str]]]:
+    name = ""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line and line[0] not in " #":
+            if name:
+                yield name, lines
+            name, lines = line.partition(":")[0], []
+        lines.append(line)
+    yield name, lines
