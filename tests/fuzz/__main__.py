@@ -1,0 +1,64 @@
+"""The search: `python -m tests.fuzz PROPERTY... --seconds 60`; exit status 1 where an input was found."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from tests import fuzz
+from tests.fuzz import kept, properties
+
+ROOT = Path(__file__).parents[2]
+FOUND = Path(".fuzz")
+"""Where the search keeps what it learns and what it finds, below the current folder."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description=fuzz.__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "properties", nargs="*", metavar="PROPERTY", help=f"all unless named: {', '.join(properties.NAMES)}"
+    )
+    parser.add_argument("--seconds", type=int, default=60, help="for each property")
+    parser.add_argument("--one", metavar="FILE", type=Path, help="check this input alone, and show what it breaks")
+    arguments = parser.parse_args()
+    unknown = set(arguments.properties) - set(properties.NAMES)
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: none of {', '.join(properties.NAMES)}")
+    names = arguments.properties or properties.NAMES
+    if arguments.one is not None:
+        for name in names:
+            with properties.opened(name) as check:
+                check(arguments.one.read_bytes())
+        return 0
+    return 1 if any([search(name, arguments.seconds) for name in names]) else 0
+
+
+def search(name: str, seconds: int, folder: Path = FOUND) -> int:
+    """Search for so long in a process of its own, which ends where an input is found; its exit status."""
+    learned, found, seeds = (folder / name / kind for kind in ("learned", "found", "seeds"))
+    for made in (learned, found, seeds):
+        made.mkdir(parents=True, exist_ok=True)
+    kept.write_seeds(name, seeds)
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fuzz.searching",
+        name,
+        f"-max_total_time={seconds}",
+        "-timeout=20",
+        "-max_len=4096",
+        "-print_final_stats=1",
+        f"-artifact_prefix={found}/",
+        f"-dict={kept.DICTIONARY}",
+        str(learned),
+        str(seeds),
+    ]
+    return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
