@@ -10,7 +10,6 @@ from pathlib import Path
 from tests import fuzz
 from tests.fuzz import kept, properties
 
-ROOT = Path(__file__).parents[2]
 FOUND = Path(".fuzz")
 """Where the search keeps what it learns and what it finds, below the current folder."""
 
@@ -19,22 +18,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.fuzz", description=fuzz.__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument(
-        "properties", nargs="*", metavar="PROPERTY", help=f"all unless named: {', '.join(properties.NAMES)}"
-    )
+    every = ", ".join(properties.NAMES)
+    parser.add_argument("properties", nargs="*", metavar="PROPERTY", help=f"all unless named: {every}")
     parser.add_argument("--seconds", type=int, default=60, help="for each property")
     parser.add_argument("--one", metavar="FILE", type=Path, help="check this input alone, and show what it breaks")
     arguments = parser.parse_args()
     unknown = set(arguments.properties) - set(properties.NAMES)
     if unknown:
-        parser.error(f"{', '.join(sorted(unknown))}: none of {', '.join(properties.NAMES)}")
+        parser.error(f"{', '.join(sorted(unknown))}: none of {every}")
     names = arguments.properties or properties.NAMES
     if arguments.one is not None:
         for name in names:
             with properties.opened(name) as check:
                 check(arguments.one.read_bytes())
         return 0
-    return 1 if any([search(name, arguments.seconds) for name in names]) else 0
+    # Each of them, also where one has found something.
+    failed = [name for name in names if search(name, arguments.seconds)]
+    if failed:
+        print("inputs that break a property:", ", ".join(f"{FOUND}/{name}/found" for name in failed))
+    return 1 if failed else 0
 
 
 def search(name: str, seconds: int, folder: Path = FOUND) -> int:
