@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import importlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, Self
 
@@ -59,7 +59,7 @@ class Ways:
         self._closing = contextlib.AsyncExitStack()
         self._modules = modules
         self._ways: list[_Way] = []
-        self._problems = _Problems()
+        self._problems = Problems()
 
     def __enter__(self) -> Self:
         logging.getLogger().addHandler(self._problems)
@@ -117,6 +117,17 @@ def _is_alike(aiohttp: Outcome, lane: Outcome) -> bool:
     return more[: len(few) - 1] == few[:-1] and all_reached[: len(reached)] == reached
 
 
+async def rest(moves: Callable[[], int]) -> None:
+    """Return when the gateway has done what it had to do; `moves` counts what is written on any side."""
+    still = turns = 0
+    while still < QUIET:
+        before = moves()
+        await asyncio.sleep(0)
+        still = still + 1 if moves() == before else 0
+        turns += 1
+        assert turns < MOST_TURNS, "it never rests"
+
+
 class _Way:
     def __init__(self, name: str, gateway: app.Gateway) -> None:
         self.name = name
@@ -161,14 +172,7 @@ class _Way:
             await self._rest()
 
     async def _rest(self) -> None:
-        """Return when the gateway has done what it had to do."""
-        still = turns = 0
-        while still < QUIET:
-            before = self.moves
-            await asyncio.sleep(0)
-            still = still + 1 if self.moves == before else 0
-            turns += 1
-            assert turns < MOST_TURNS, "it never rests"
+        await rest(lambda: self.moves)
 
     def _is_as_before(self) -> None:
         assert not self.problems, f"{self.name}: {self.problems}"
@@ -207,7 +211,7 @@ class _Engine:
         asyncio.get_running_loop().call_soon(self._transport.protocol.data_received, answer)
 
 
-class _Problems(logging.Handler):
+class Problems(logging.Handler):
     """What nobody should have to log, whatever a client sends."""
 
     def __init__(self) -> None:

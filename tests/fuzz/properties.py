@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from tests.fuzz import answers, bodies, conversations, given
+from tests.fuzz import answers, bodies, conversations, engines, given
 
 Check = Callable[[bytes], None]
 
@@ -16,6 +16,9 @@ def opened(name: str) -> Iterator[Check]:
     if name == "conversations":
         with conversations.Ways() as ways:
             yield lambda raw: _ignore(ways.agree(given.read(raw).pieces))
+    elif name == "engines":
+        with engines.Engines() as made:
+            yield lambda raw: made.check(given.read(raw))
     else:
         check = _SIMPLE[name]
         yield lambda raw: check(given.read(raw))
@@ -29,7 +32,7 @@ _SIMPLE: dict[str, Callable[[given.Given], None]] = {
     "usage": bodies.usage,
 }
 
-NAMES = ("conversations", *_SIMPLE)
+NAMES = ("conversations", "engines", *_SIMPLE)
 
 
 def _ignore(_: object) -> None: ...
