@@ -8,6 +8,7 @@ from kthena_fast.gateway import _lane_py
 from kthena_fast.upstream import _relay_py
 from kthena_fast.wire import targets
 from tests.fuzz import conversations, given, kept, properties, strict
+from tests.gateway import in_memory
 
 CHAT = (
     b"POST /v1/chat/completions HTTP/1.1\r\nHost: 10.0.0.1:8000\r\nContent-Length: 2\r\nX-Request-Id: a\r\n"
@@ -88,14 +89,13 @@ def test_a_lane_that_lets_any_host_pass_is_found_out(monkeypatch: pytest.MonkeyP
         check(raw)
 
 
-def test_a_request_in_two_writes_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kthena_fast.upstream.connection import Connection
+def test_bytes_behind_a_request_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = in_memory.Transport.write
 
-    def send(self: Connection, head: bytes, body: bytes, relay: object) -> None:
-        self._relay = relay  # type: ignore[assignment]
-        self.transport.write(head + body + b"GET / HTTP/1.1\r\n\r\n")
+    def smuggle(self: in_memory.Transport, data: bytes) -> None:
+        write(self, data + b"GET / HTTP/1.1\r\n\r\n" if data.startswith(b"POST") else data)
 
-    monkeypatch.setattr(Connection, "send", send)
+    monkeypatch.setattr(in_memory.Transport, "write", smuggle)
     raw = dict(kept.inputs("conversations"))["good-a-chat.http"]
     with properties.opened("conversations") as check, pytest.raises(AssertionError, match="announced"):
         check(raw)
