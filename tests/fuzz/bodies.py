@@ -8,6 +8,8 @@ import json
 from types import ModuleType
 from typing import Any
 
+import httptools
+
 from kthena_fast.core import _choice
 from kthena_fast.wire.malformed import Malformed
 from kthena_fast.wire.peek import Peek
@@ -21,7 +23,7 @@ def _twins(name: str) -> list[ModuleType]:
     return [importlib.import_module(f"kthena_fast.wire._{name}_{suffix}") for suffix in suffixes]
 
 
-PEEK, SSE, USAGE, HEADERS = map(_twins, ("peek", "sse", "usage", "headers"))
+PEEK, SSE, USAGE, HEADERS, HEADS = map(_twins, ("peek", "sse", "usage", "headers", "heads"))
 SLOTS = [name for name in Peek.__dict__ if not name.startswith("_")]
 
 
@@ -133,6 +135,63 @@ def headers(given: Given) -> None:
         if isinstance(lines, bytes):
             assert lines.count(b"\r") == lines.count(b"\n") == lines.count(b"\r\n") <= len(fields) + 4
             assert b"\0" not in lines
+
+
+def heads(given: Given) -> None:
+    """A head that is read in one pass is what llhttp reads, to the same octet, and the twins read the same."""
+    asks = given.chose(0)
+    end = given.data.find(b"\r\n\r\n") + 4
+    head = given.data[:end] if end >= 4 else given.data
+    found = [(module.request if asks else module.response)(head) for module in HEADS]
+    slots = "fields", "keep_alive", "length", "status", "target"
+    read = [None if plain is None else [getattr(plain, slot) for slot in slots] for plain in found]
+    assert read[0] == read[-1], read
+    plain = found[0]
+    if plain is None:
+        return
+    llhttp = _Llhttp(asks=asks)
+    parser = llhttp.parser
+    parser.feed_data(head)
+    assert llhttp.is_whole == (plain.length == 0)
+    assert llhttp.fields == plain.fields, (llhttp.fields, plain.fields)
+    assert llhttp.target == plain.target
+    assert parser.get_http_version() == "1.1"
+    assert llhttp.keep_alive == plain.keep_alive
+    if asks:
+        assert parser.get_method() == b"POST"
+    else:
+        assert parser.get_status_code() == plain.status
+    # The body ends where llhttp says; a long one is not made up for that.
+    if 0 < plain.length <= 4096:
+        parser.feed_data(b"x" * (plain.length - 1))
+        assert not llhttp.is_whole
+        parser.feed_data(b"x")
+        assert llhttp.is_whole
+
+
+class _Llhttp:
+    """What llhttp makes of a message."""
+
+    def __init__(self, *, asks: bool) -> None:
+        self.parser: Any = httptools.HttpRequestParser(self) if asks else httptools.HttpResponseParser(self)
+        self.target = b""
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.keep_alive = False
+        self.is_whole = False
+
+    def on_headers_complete(self) -> None:
+        # It forgets this with the message.
+        self.keep_alive = self.parser.should_keep_alive()
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # It leaves the blanks behind a value where they are.
+        self.fields.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_message_complete(self) -> None:
+        self.is_whole = True
 
 
 def _none(_: str) -> None:

@@ -17,10 +17,10 @@ def inputs(name: str) -> Iterator[tuple[str, bytes]]:
     # What an engine answers is the same to the relay alone and to the whole gateway.
     for path in sorted((FOLDER / ("answers" if name == "engines" else name)).glob("*")):
         yield path.name, path.read_bytes()
-    if name == "conversations":
+    if name in {"conversations", "heads"}:
         for path in sorted(CONVERSATIONS.glob("*.http")):
             data = path.read_bytes()
-            yield path.name, given.write(data)
+            yield path.name, given.write(data, options=1)
             middle = min(len(data), 2**16) // 2
             yield f"{path.name}, cut", given.write(data, cuts=(middle // 2, middle, middle + middle // 2))
 

@@ -27,6 +27,7 @@ def opened(name: str) -> Iterator[Check]:
 _SIMPLE: dict[str, Callable[[given.Given], None]] = {
     "answers": answers.run,
     "headers": bodies.headers,
+    "heads": bodies.heads,
     "peek": bodies.peek,
     "sse": bodies.sse,
     "usage": bodies.usage,
