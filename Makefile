@@ -12,7 +12,7 @@ FLOCK := $(if $(shell command -v flock),flock .build.lock,)
 .DEFAULT_GOAL := help
 # The linters before the suite, whose summary is the last line.
 .NOTPARALLEL:
-.PHONY: help run build tools check test test-wheel test-sanitized lint format bench guard docs clean
+.PHONY: help run build tools check test test-wheel test-sanitized lint format bench guard fuzz docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench: $(VENV)/.tools build ## Print what the hot operations cost
 
 guard: $(VENV)/.tools build ## Count the instructions of the hot path, and fail where it needs more than is accepted
 	$(BIN)/python -m benchmarks.instructions
+
+fuzz: $(VENV)/.tools build ## Search for bytes that break what is promised of them, SECONDS for each property
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
 docs: $(VENV)/.tools build ## Write what comes from the code: tables in docs/, and the schema, table and CRDs of the chart
 	$(BIN)/python -m tests.docs.generated

@@ -77,8 +77,8 @@ class Loop(uvloop.Loop):
         super().__init__()
         self.on_connect: Callable[[Transport], object] = _ignore
 
-    async def create_server(self, *_: Any, **__: Any) -> Any:
-        return _Server()
+    async def create_server(self, *_: Any, sock: socket.socket | None = None, **__: Any) -> Any:
+        return _Server(sock)
 
     async def create_connection(self, protocol_factory: Callable[[], Any], *where: Any, **_: Any) -> Any:
         protocol = protocol_factory()
@@ -90,9 +90,12 @@ class Loop(uvloop.Loop):
 
 
 class _Server:
-    sockets: tuple[socket.socket, ...] = ()
+    def __init__(self, sock: socket.socket | None) -> None:
+        self.sockets = () if sock is None else (sock,)
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        for sock in self.sockets:
+            sock.close()
 
     async def wait_closed(self) -> None: ...
 

@@ -1,0 +1,31 @@
+"""A short search in each property, by the same command as a long one."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import __main__ as command
+from tests.fuzz import properties
+
+SECONDS = 16 if os.environ.get("KTHENA_FAST_CI") else 4
+"""Half of them on the pure twins, half on the compiled."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", properties.NAMES)
+def test_a_short_search_finds_nothing(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    if importlib.util.find_spec("atheris") is None:
+        pytest.skip("atheris is missing: pip install atheris")
+    status = command.search(name, SECONDS, tmp_path)
+    told = capfd.readouterr()
+    assert status == 0, told.err[-4000:]
+    found = [path.read_bytes() for path in (tmp_path / name / "found").iterdir()]
+    assert not found
+    # It was a search: inputs were tried, and some led further than those before.
+    assert "stat::number_of_executed_units" in told.err
+    assert any((tmp_path / name / "learned").iterdir())
