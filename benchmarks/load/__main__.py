@@ -10,7 +10,6 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -41,7 +40,7 @@ def main(as_json: bool, quick: bool, rounds: int | None, only: tuple[str, ...], 
         plan = dataclasses.replace(plan, rounds=rounds)
     chosen = [contestants.CONTESTANTS[name] for name in only or contestants.CONTESTANTS]
     # Everything is stopped in order, whoever asks.
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     made = _measure(plan, chosen)
     click.echo(json.dumps(made, indent=2) if as_json else tables.markdown(made))
 
@@ -63,10 +62,6 @@ def _measure(plan: course.Plan, chosen: list[contestants.Contestant]) -> report.
         "versions": {each.name: each.version for each in chosen if each.version},
     }
     return report.make(samples, {}, contestants.FEATURES, about)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

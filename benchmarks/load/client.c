@@ -317,6 +317,8 @@ static void keep_streams(int timer, double ramp, double seconds) {
     while ((now = now_ns()) < ends) {
         uint64_t due = ends;
         while (begun < many && (due = start + (uint64_t)(ramp * 1e9 * begun / many)) <= now) {
+            /* Connected only now: a burst of connections could overflow a backlog, and the kernel tries again in seconds. */
+            open_one(&connections[begun]);
             ask(&connections[begun++], 0, 0);
             due = ends;
         }
@@ -355,14 +357,13 @@ int main(int count, char **words) {
     if (connections == NULL || idle == NULL || poller < 0 || timer < 0) die("no room");
     struct epoll_event wish = {.events = EPOLLIN | EPOLLET, .data.u32 = UINT32_MAX};
     if (epoll_ctl(poller, EPOLL_CTL_ADD, timer, &wish) < 0) die("epoll_ctl");
-    for (int i = 0; i < many; i++) {
-        open_one(&connections[i]);
-        idle[many - 1 - i] = i;
-    }
-    idle_count = many;
-    if (is_rate)
+    if (is_rate) {
+        for (; idle_count < many; idle_count++) {
+            open_one(&connections[many - 1 - idle_count]);
+            idle[idle_count] = many - 1 - idle_count;
+        }
         keep_rate(timer, atof(words[4]), atof(words[5]), atof(words[6]));
-    else
+    } else
         keep_streams(timer, atof(words[4]), atof(words[5]));
     return 0;
 }

@@ -45,7 +45,7 @@ def _apt_get(package: str) -> None:
     say(f"installing {package}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (["update"], ["install", "--yes", "--no-install-recommends", package]):
-        done = subprocess.run(["apt-get", "-qq", *words], env=environment, capture_output=True, text=True)
+        done = subprocess.run(["apt-get", "-qq", *words], check=False, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise CannotInstall(f"apt-get {' '.join(words)} failed:\n{done.stderr}")
 
@@ -59,7 +59,7 @@ def environment(name: str, *requirements: str) -> Path:
         say(f"installing {', '.join(requirements)} into {folder}")
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-q", "install"]
-        done = subprocess.run([*pip, *requirements], capture_output=True, text=True)
+        done = subprocess.run([*pip, *requirements], check=False, capture_output=True, text=True)
         if done.returncode:
             raise CannotInstall(f"{' '.join([*pip, *requirements])} failed:\n{done.stderr[-2000:]}")
         mark.write_text(wanted)

@@ -40,16 +40,14 @@ def markdown(report: Report) -> str:
 def _about(report: Report) -> str:
     machine, run = report["machine"], report["run"]
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    lines = [
-        f"    {run['command']}\n",
+    facts = (
         f"{machine['time']}, {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, Linux "
         f"{machine['kernel']}, load average {machine['load_average']} before. {versions}. Medians of {run['rounds']} "
         f"rounds, the least and the most in parentheses. Features that are on in `kthena_fast`: "
         f"{', '.join(report['features'])}. Latency at {run['rate']:,.0f} requests/s; the engine alone answers "
-        f"{run['engine_rps']:,.0f} requests/s.",
-        *run["notes"],
-    ]
-    return "\n".join(lines) + "\n"
+        f"{run['engine_rps']:,.0f} requests/s."
+    )
+    return "\n".join([f"    {run['command']}\n", facts, *run["notes"]]) + "\n"
 
 
 def _contestants(report: Report) -> Iterator[list[str]]:
