@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 MODEL = "m"
+USER = "user-"
+"""A number follows."""
 PATH = "/v1/chat/completions"
 
 ANSWER_BYTES = 312
