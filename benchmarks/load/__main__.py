@@ -8,60 +8,105 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.load import contestants, course, engines, processes, report, tables
+from benchmarks.load import (
+    bodies,
+    contestants,
+    course,
+    engines,
+    growth,
+    loads,
+    plots,
+    processes,
+    report,
+    tables,
+    targets,
+)
+from benchmarks.load.contestants import CONTESTANTS, Contestant
+
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, not as tables.")
-@click.option("--quick", is_flag=True, help="Two short rounds, without LiteLLM.")
-@click.option("--rounds", type=click.IntRange(1), help="Turns that each contestant takes.  [default: 5]")
-@click.option("--only", multiple=True, type=click.Choice(list(contestants.CONTESTANTS)), help="May be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--markdown", is_flag=True, help="Print the report as Markdown tables, which is what is done unasked.")
+@click.option("--plot", "picture", type=FILE, metavar="FILE", help="Draw the report, too (svg or png).")
+@click.option("--from", "saved", type=FILE, metavar="FILE", help="Measure nothing: take a report that --json printed.")
+@click.option("--quick", is_flag=True, help="Two short rounds of the most important.")
+@click.option("--rounds", type=click.IntRange(1), help="Turns that each contestant takes.  [default: 5, quick: 2]")
 @click.option(
-    "--markdown",
-    "shown",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Measure nothing: print the tables of a report in JSON.",
+    "--only",
+    multiple=True,
+    type=click.Choice([*CONTESTANTS, *targets.GROWTH]),
+    help="Measure this contestant or series; may be repeated.",
 )
-def main(as_json: bool, quick: bool, rounds: int | None, only: tuple[str, ...], shown: Path | None) -> None:
+def main(
+    as_json: bool,
+    markdown: bool,
+    picture: Path | None,
+    saved: Path | None,
+    quick: bool,
+    rounds: int | None,
+    only: tuple[str, ...],
+) -> None:
     """Measure what a proxied request and a streamed chunk cost, beside other proxies."""
-    if shown is not None:
-        click.echo(tables.markdown(json.loads(shown.read_text())))
-        return
-    if (os.cpu_count() or 1) <= processes.LOAD_CORE:
-        raise click.ClickException("two cores are needed: one for the contestant, one for engine and load")
-    plan = course.QUICK if quick else course.FULL
-    if rounds is not None:
-        plan = dataclasses.replace(plan, rounds=rounds)
-    chosen = [contestants.CONTESTANTS[name] for name in only or contestants.CONTESTANTS]
-    # Everything is stopped in order, whoever asks.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    made = _measure(plan, chosen)
+    if as_json and markdown:
+        raise click.UsageError("--json and --markdown both print: choose one")
+    if saved is not None:
+        made: report.Report = json.loads(saved.read_text())
+    else:
+        plan = course.QUICK if quick else course.FULL
+        if rounds is not None:
+            plan = dataclasses.replace(plan, rounds=rounds, growth_rounds=rounds)
+        made = measure(plan, chosen(only, quick=quick), [name for name in targets.GROWTH if not only or name in only])
+    if picture is not None:
+        plots.draw(made, picture)
     click.echo(json.dumps(made, indent=2) if as_json else tables.markdown(made))
 
 
-def _measure(plan: course.Plan, chosen: list[contestants.Contestant]) -> report.Report:
+def chosen(only: Sequence[str], *, quick: bool) -> list[Contestant]:
+    """Those that were named, or all, but for the least important of them where it is to be quick."""
+    if only:
+        return [CONTESTANTS[name] for name in only if name in CONTESTANTS]
+    return [contestant for contestant in CONTESTANTS.values() if not (quick and contestant.name in course.NOT_QUICK)]
+
+
+def measure(plan: course.Plan, contenders: Sequence[Contestant], series: Sequence[str]) -> report.Report:
+    """A whole run, with everything it needs started before and stopped behind it."""
+    if (os.cpu_count() or 1) <= processes.LOAD_CORE:
+        raise click.ClickException("two cores are needed: one for the contestant, one for engine and load")
+    # Everything is stopped in order, whoever asks.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    machine = report.machine()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kthena-fast-load-")))
         canned = stack.enter_context(engines.canned(folder))
         paced = stack.enter_context(engines.paced(folder))
-        run = course.Course(plan, folder, canned, paced)
-        run.calibrate(contestants.CONTESTANTS[course.RATE_OF])
-        samples = run.run(chosen)
+        load = loads.Load(folder)
+        run = course.Course(plan, folder, load, canned, paced)
+        if contenders:
+            run.calibrate(CONTESTANTS[plan.rate_of])
+        samples = run.run(contenders)
+        grown = growth.measure(canned, load, folder, plan.growth_rounds, series)
     about: dict[str, Any] = {
         "command": " ".join(["python -m benchmarks.load", *sys.argv[1:]]),
+        "seconds": round(run.seconds),
         "rounds": plan.rounds,
         "rate": run.rate,
+        "streams": {each.name: each.streams for each in contenders},
+        "event_bytes": bodies.EVENT_BYTES,
+        "pace_ms": bodies.PACE_MS,
         "engine_rps": run.engine_rps,
         "notes": run.notes,
-        "versions": {each.name: each.version for each in chosen if each.version},
+        "versions": {each.name: each.version for each in contenders if each.version},
     }
-    return report.make(samples, {}, contestants.FEATURES, about)
+    return report.make(samples, grown, contestants.FEATURES, machine, about)
 
 
 if __name__ == "__main__":

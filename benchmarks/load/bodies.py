@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 MODEL = "m"
+STREAM_MODEL = "s"
+"""Of streams, at a contestant that has two engines behind it."""
 USER = "user-"
 """A number follows."""
 PATH = "/v1/chat/completions"
@@ -31,9 +33,9 @@ def chat(prompt: str = "hello " * 20, *, model: str = MODEL, **more: Any) -> str
     return _compact({"model": model, **more, "messages": [{"role": "user", "content": prompt}]})
 
 
-def streamed_chat() -> str:
+def streamed_chat(model: str = MODEL) -> str:
     """The body of a request for a stream that ends with its usage."""
-    return chat(stream=True, stream_options={"include_usage": True})
+    return chat(model=model, stream=True, stream_options={"include_usage": True})
 
 
 def prompt_of(size: int) -> str:

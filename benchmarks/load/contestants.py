@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -37,18 +38,30 @@ def environment(*without: str) -> dict[str, str]:
     return variables
 
 
+class Ports(NamedTuple):
+    """Where a contestant listens, and what is behind it."""
+
+    own: int
+    engine: int
+    paced: int
+    """Of an engine for STREAM_MODEL, where one contestant can have two."""
+
+
 @dataclass(frozen=True)
 class Contestant:
-    """`command(engine, port, folder)` makes the command line, and may write files into `folder`."""
+    """`command(ports, folder)` makes the command line, and may write files into `folder`."""
 
     name: str
-    command: Callable[[int, int, Path], list[str]]
+    command: Callable[[Ports, Path], list[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
     streams: int = 300
     """At once, while chunks are counted."""
     most_streams: int = 1_000
-    """At once, while memory is looked at."""
+    """At once, while memory is looked at; 0: it is not."""
     connections: int = 64
+    stays: bool = False
+    """Started once for all rounds, with both engines behind it, and halted while others have their turn: for what
+    takes long to start."""
     version: str = ""
     """Empty: that of this clone, or of the machine."""
     has_prompts: bool = False
@@ -63,11 +76,11 @@ class Serving(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(contestant: Contestant, engine: int, log: Path, said: bytes = b"") -> Iterator[Serving]:
+def serving(contestant: Contestant, engine: int, log: Path, *, paced: int = 0, said: bytes = b"") -> Iterator[Serving]:
     """A contestant in front of an engine, once it serves and, where that is asked for, has said so."""
     port = processes.free_port()
     with tempfile.TemporaryDirectory() as folder:
-        command = contestant.command(engine, port, Path(folder))
+        command = contestant.command(Ports(port, engine, paced or engine), Path(folder))
         with processes.running(command, processes.SERVER_CORE, log, contestant.environment) as process:
             processes.wait_until_serving(port, bodies.chat().encode(), process, log)
             if said:
@@ -94,43 +107,75 @@ http {{
 """
 
 
-def _nginx(engine: int, port: int, folder: Path) -> list[str]:
+def _nginx(ports: Ports, folder: Path) -> list[str]:
     config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, engine=engine, port=port))
+    config.write_text(NGINX.format(folder=folder, engine=ports.engine, port=ports.own))
     return [installing.tool("nginx", "nginx-light"), "-p", str(folder), "-c", str(config)]
 
 
-def _kthena_fast(engine: int, port: int, _: Path) -> list[str]:
+def _kthena_fast(ports: Ports, _: Path) -> list[str]:
     """The command that people run."""
     return [
-        *(sys.executable, "-m", "kthena_fast", "gateway", "--backend", f"http://127.0.0.1:{engine}"),
+        *(sys.executable, "-m", "kthena_fast", "gateway", "--backend", f"http://127.0.0.1:{ports.engine}"),
         *("--model", bodies.MODEL, "--host", "127.0.0.1"),
-        *("--port", str(port), "--metrics-port", "0", "--debug-port", "0"),
+        *("--port", str(ports.own), "--metrics-port", "0", "--debug-port", "0"),
     ]
 
 
-def launched(*words: str) -> Callable[[int, int, Path], list[str]]:
+def launched(*words: str) -> Callable[[Ports, Path], list[str]]:
     """The gateway by our own launcher, for what is nobody's setting."""
 
-    def command(engine: int, port: int, _: Path) -> list[str]:
-        return [sys.executable, "-m", "benchmarks.load.gateway", str(engine), str(port), *words]
+    def command(ports: Ports, _: Path) -> list[str]:
+        return [sys.executable, "-m", "benchmarks.load.gateway", str(ports.engine), str(ports.own), *words]
 
     return command
 
 
-def _router(environment: str, requirement: str, *command: str) -> Callable[[int, int, Path], list[str]]:
-    def line(engine: int, port: int, _: Path) -> list[str]:
+def _router(environment: str, requirement: str, *command: str) -> Callable[[Ports, Path], list[str]]:
+    def line(ports: Ports, _: Path) -> list[str]:
         program, *words = command
         return [
             *(str(installing.environment(environment, requirement) / program), *words),
-            *("--worker-urls", f"http://127.0.0.1:{engine}", "--policy", "round_robin"),
-            *("--host", "127.0.0.1", "--port", str(port), "--prometheus-port", str(processes.free_port())),
+            *("--worker-urls", f"http://127.0.0.1:{ports.engine}", "--policy", "round_robin"),
+            *("--host", "127.0.0.1", "--port", str(ports.own), "--prometheus-port", str(processes.free_port())),
             # Its own limit would refuse some of the streams.
             *("--max-concurrent-requests", "8192"),
         ]
 
     return line
 
+
+def _litellm(ports: Ports, folder: Path) -> list[str]:
+    models = ((bodies.MODEL, ports.engine), (bodies.STREAM_MODEL, ports.paced))
+    entries = [
+        {
+            "model_name": model,
+            "litellm_params": {
+                "model": f"openai/{model}",
+                "api_base": f"http://127.0.0.1:{port}/v1",
+                "api_key": "none",
+            },
+        }
+        for model, port in models
+    ]
+    # YAML reads JSON.
+    config = folder / "litellm.yaml"
+    config.write_text(json.dumps({"model_list": entries}))
+    programs = installing.environment(
+        "litellm-1.109",
+        f"litellm=={LITELLM}",
+        # The extra `proxy`, but for two packages of their own at exact versions, of which an index may not have the
+        # newest: for a database and for a licence, and here is neither.
+        extra="proxy",
+        without=("litellm-proxy-extras", "litellm-enterprise"),
+    )
+    return [
+        *(str(programs / "litellm"), "--config", str(config)),
+        *("--host", "127.0.0.1", "--port", str(ports.own), "--num_workers", "1"),
+    ]
+
+
+LITELLM = "1.109.*"
 
 ONE_THREAD = {"TOKIO_WORKER_THREADS": "1"}
 """More would only take turns on the one core."""
@@ -154,6 +199,20 @@ CONTESTANTS = {
             _router("sglang-router-0.3.2", "sglang-router==0.3.2", "smg", "launch"),
             ONE_THREAD,
             version="0.3.2",
+        ),
+        Contestant(
+            "litellm",
+            _litellm,
+            {
+                "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+                # It would ask the internet what models cost.
+                "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            },
+            version=LITELLM,
+            streams=10,
+            most_streams=0,
+            connections=8,
+            stays=True,
         ),
     )
 }

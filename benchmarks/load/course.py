@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmarks.load import bodies, contestants, engines, installing, loads, processes
 from benchmarks.load.contestants import Contestant, Serving
 
-RATE_OF = "vllm_router"
-"""Whose half maximum is the rate at which latency is measured."""
+NOT_QUICK = {"litellm", "kthena_fast_unfair"}
+"""Left out of a quick run."""
 
 CALM_PACE_MS = 100
 RAMP = 0.7
@@ -32,27 +32,36 @@ class Plan:
     prompts: float = 1
     latency: float = 2
     streams: float = 2
+    growth_rounds: int = 5
+    rate_of: str = "vllm_router"
+    """Whose half maximum is the rate at which latency is measured."""
 
 
 FULL = Plan()
-QUICK = Plan(rounds=2, requests=1, latency=1, streams=1)
+QUICK = Plan(rounds=2, requests=1, latency=1, streams=1, growth_rounds=1)
 
 
 class Course:
     """One run: engines that stay, and contestants that come in turns."""
 
-    def __init__(self, plan: Plan, folder: Path, canned: int, paced: engines.Paced) -> None:
+    def __init__(self, plan: Plan, folder: Path, load: loads.Load, canned: int, paced: engines.Paced) -> None:
         self._plan = plan
         self._folder = folder
         self._canned = canned
         self._paced = paced
-        self._load = loads.Load(folder)
+        self._load = load
+        self._began = time.monotonic()
         self.rate: float | None = None
         """Requests a second of the open loop."""
         self.notes: list[str] = []
         """What a reader of the figures must know."""
         self.engine_rps = 0.0
         """Requests a second straight to the engine: what comes near it was held back by the load."""
+
+    @property
+    def seconds(self) -> float:
+        """Since it was made."""
+        return time.monotonic() - self._began
 
     def calibrate(self, slowest: Contestant) -> None:
         """Find the rate of the open loop."""
@@ -64,29 +73,58 @@ class Course:
     def run(self, chosen: Sequence[Contestant]) -> dict[str, Figures]:
         """Every round of every contestant."""
         found: dict[str, Figures] = {contestant.name: {} for contestant in chosen}
-        for number in range(self._plan.rounds):
-            straight = self._latency(self._canned)
-            for contestant in chosen:
-                began = time.monotonic()
-                for figure, value in self._turn(contestant, straight):
-                    found[contestant.name].setdefault(figure, []).append(value)
-                took = time.monotonic() - began
-                installing.say(f"round {number + 1} of {self._plan.rounds}: {contestant.name}, {took:.0f} s")
+        with contextlib.ExitStack() as stack:
+            staying = {each.name: stack.enter_context(self._staying(each)) for each in chosen if each.stays}
+            for number in range(self._plan.rounds):
+                straight = self._latency(self._canned)
+                for contestant in chosen:
+                    began = time.monotonic()
+                    stays = staying.get(contestant.name)
+                    turn = (
+                        self._turn(contestant, straight) if stays is None else self._part(contestant, stays, straight)
+                    )
+                    for figure, value in turn:
+                        found[contestant.name].setdefault(figure, []).append(value)
+                    took = time.monotonic() - began
+                    installing.say(f"round {number + 1} of {self._plan.rounds}: {contestant.name}, {took:.0f} s")
         return found
 
     def _turn(self, contestant: Contestant, straight: loads.Latency | None) -> Iterator[tuple[str, float]]:
         """The figures of one contestant in one round."""
         log = self._log(contestant)
-        with contextlib.ExitStack() as stack:
-            whole = stack.enter_context(contestants.serving(contestant, self._canned, log))
+        with contestants.serving(contestant, self._canned, log) as whole:
             yield "rss_mb", processes.resident_megabytes(whole.process)
             yield from self._requests(contestant, whole)
             yield from self._added(contestant, whole, straight)
         with contestants.serving(contestant, self._paced.port, log) as streaming:
             yield from self._chunks(contestant, streaming)
-            yield "rss_streams_mb", self._memory_of_streams(contestant, streaming)
+            if contestant.most_streams:
+                yield "rss_streams_mb", self._memory_of_streams(contestant, streaming)
             for name, size in bodies.PROMPT_BYTES.items() if contestant.has_prompts else ():
                 yield f"us_per_{name}_prompt", self._prompts(contestant, streaming, bodies.prompt_of(size))
+
+    @contextlib.contextmanager
+    def _staying(self, contestant: Contestant) -> Iterator[Serving]:
+        """A contestant that runs through all rounds, halted until its turn comes."""
+        installing.say(f"starting {contestant.name}")
+        with (
+            contestants.serving(contestant, self._canned, self._log(contestant), paced=self._paced.port) as serving,
+            _halted(serving),
+        ):
+            yield serving
+
+    def _part(
+        self, contestant: Contestant, serving: Serving, straight: loads.Latency | None
+    ) -> Iterator[tuple[str, float]]:
+        """The figures of one that stays, in one round."""
+        serving.process.resume()
+        try:
+            yield "rss_mb", processes.resident_megabytes(serving.process)
+            yield from self._requests(contestant, serving)
+            yield from self._added(contestant, serving, straight)
+            yield from self._chunks(contestant, serving, bodies.STREAM_MODEL)
+        finally:
+            serving.process.suspend()
 
     def _requests(self, contestant: Contestant, serving: Serving) -> Iterator[tuple[str, float]]:
         asked = bodies.Variety(bodies.chat())
@@ -95,7 +133,10 @@ class Course:
         done = self._load.closed_loop(serving.port, asked, self._plan.requests, contestant.connections)
         spent = processes.cpu_seconds(serving.process) - before
         yield "us_per_request", spent / done.requests * 1e6
-        yield "rps", done.requests / done.seconds
+        rps = done.requests / done.seconds
+        yield "rps", rps
+        if self.rate is not None and rps < self.rate:
+            self._note(f"{contestant.name} does not do {self.rate:.0f} requests/s, so it may have no latency")
 
     def _prompts(self, contestant: Contestant, serving: Serving, body: str) -> float:
         connections = min(16, contestant.connections)
@@ -120,10 +161,12 @@ class Course:
             return None
         return self._load.open_loop(port, bodies.chat(), self.rate, 0.3, self._plan.latency)
 
-    def _chunks(self, contestant: Contestant, serving: Serving) -> Iterator[tuple[str, float]]:
+    def _chunks(
+        self, contestant: Contestant, serving: Serving, model: str = bodies.MODEL
+    ) -> Iterator[tuple[str, float]]:
         warm_up = bodies.STREAM_SECONDS + 0.3
         lasts = warm_up + self._plan.streams
-        with self._load.streams(serving.port, contestant.streams, bodies.STREAM_SECONDS, lasts) as client:
+        with self._load.streams(serving.port, contestant.streams, bodies.STREAM_SECONDS, lasts, model) as client:
             time.sleep(warm_up)
             before, spent = self._paced.stats(), processes.cpu_seconds(serving.process)
             time.sleep(self._plan.streams - 0.1)
@@ -162,3 +205,14 @@ class Course:
 
     def _log(self, contestant: Contestant) -> Path:
         return self._folder / f"{contestant.name}.log"
+
+
+@contextlib.contextmanager
+def _halted(serving: Serving) -> Iterator[None]:
+    """A process that does nothing for the length of a block, but where it is resumed."""
+    serving.process.suspend()
+    try:
+        yield
+    finally:
+        # It could not even end.
+        serving.process.resume()

@@ -111,7 +111,7 @@ def _start(stack: ExitStack, chosen: Sequence[Series], engine: int, folder: Path
             if contestant.name not in running:
                 installing.say(f"starting {contestant.name}")
                 log = folder / f"{contestant.name}.log"
-                serving = contestants.serving(contestant, engine, log, gateway.PRELOADED.encode())
+                serving = contestants.serving(contestant, engine, log, said=gateway.PRELOADED.encode())
                 running[contestant.name] = stack.enter_context(serving)
     return running
 

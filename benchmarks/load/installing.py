@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -50,20 +51,45 @@ def _apt_get(package: str) -> None:
             raise CannotInstall(f"apt-get {' '.join(words)} failed:\n{done.stderr}")
 
 
-def environment(name: str, *requirements: str) -> Path:
-    """The folder of the programs of a virtual environment with these packages, made at first use."""
+def environment(name: str, requirement: str, *, extra: str = "", without: Sequence[str] = ()) -> Path:
+    """The folder of the programs of a virtual environment with this package, made at first use.
+
+    `extra` is installed too, but for the packages of it that are named in `without`.
+    """
     folder = CACHE / name
     mark = folder / ".installed"
-    wanted = "\n".join(requirements)
+    wanted = " ".join([requirement, extra, *without])
     if not mark.exists() or mark.read_text() != wanted:
-        say(f"installing {', '.join(requirements)} into {folder}")
+        say(f"installing {requirement} into {folder}")
         venv.create(folder, with_pip=True, clear=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-q", "install"]
-        done = subprocess.run([*pip, *requirements], check=False, capture_output=True, text=True)
-        if done.returncode:
-            raise CannotInstall(f"{' '.join([*pip, *requirements])} failed:\n{done.stderr[-2000:]}")
+        python = str(folder / "bin" / "python")
+        _pip_install(python, requirement)
+        if extra:
+            package = requirement.partition("=")[0]
+            listed = subprocess.run(
+                [python, "-c", _OF_EXTRA, package, extra, *without], check=True, capture_output=True, text=True
+            )
+            _pip_install(python, *listed.stdout.splitlines())
         mark.write_text(wanted)
     return folder / "bin"
+
+
+_OF_EXTRA = """
+import importlib.metadata, sys
+from pip._vendor.packaging.requirements import Requirement
+package, extra, *without = sys.argv[1:]
+for requirement in map(Requirement, importlib.metadata.requires(package)):
+    if requirement.marker and requirement.marker.evaluate({"extra": extra}) and requirement.name not in without:
+        requirement.marker = None
+        print(requirement)
+"""
+
+
+def _pip_install(python: str, *requirements: str) -> None:
+    command = [python, "-m", "pip", "--disable-pip-version-check", "-q", "install", *requirements]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise CannotInstall(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
 
 
 def compiled(name: str, folder: Path) -> str:

@@ -93,10 +93,12 @@ class Load:
         return read_latency(said)
 
     @contextlib.contextmanager
-    def streams(self, port: int, connections: int, ramp: float, seconds: float) -> Iterator[subprocess.Popen[str]]:
+    def streams(
+        self, port: int, connections: int, ramp: float, seconds: float, model: str = bodies.MODEL
+    ) -> Iterator[subprocess.Popen[str]]:
         """Streams that begin within `ramp` seconds and go on while the block runs, at most for so many seconds."""
         words = ["streams", str(port), str(connections), str(ramp), str(seconds)]
-        command = [self._client, *words, self._request(bodies.streamed_chat())]
+        command = [self._client, *words, self._request(bodies.streamed_chat(model))]
         process = subprocess.Popen(
             processes.pinned(processes.LOAD_CORE, command),
             stdout=subprocess.PIPE,

@@ -21,13 +21,19 @@ Samples = Mapping[str, Mapping[str, list[float]]]
 Report = dict[str, Any]
 
 
-def make(samples: Samples, growth: Mapping[str, Any], features: Iterable[str], run: Mapping[str, Any]) -> Report:
-    """`run` says how it was measured: command, rounds, rate, notes, versions."""
+def make(
+    samples: Samples,
+    growth: Mapping[str, Any],
+    features: Iterable[str],
+    machine: Mapping[str, Any],
+    run: Mapping[str, Any],
+) -> Report:
+    """`machine` is from before the run; `run` says how it was measured: command, rounds, rate, notes, versions."""
     medians = {name: median_of(figures) for name, figures in samples.items()}
     return {
         "contestants": medians,
         "features": sorted(features),
-        "machine": machine(),
+        "machine": dict(machine),
         "spread": {name: spread_of(figures) for name, figures in samples.items()},
         "samples": {name: dict(figures) for name, figures in samples.items()},
         "growth": dict(growth),

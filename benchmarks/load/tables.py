@@ -23,14 +23,15 @@ PROMPTS = {"us_per_1kb_prompt": "1 kB", "us_per_100kb_prompt": "100 kB", "us_per
 
 def markdown(report: Report) -> str:
     """Every table of a report, with what is to be known of the run above them."""
-    parts = [
-        _about(report),
-        _table(_contestants(report)),
-        "CPU time, as a multiple of another's:\n",
-        _table(_ratios(report)),
-        "CPU per request by the size of the prompt, in microseconds:\n",
-        _table(_prompts(report)),
-    ]
+    parts = [_about(report)]
+    if report["contestants"]:
+        parts += [
+            _table(_contestants(report)),
+            "CPU time, as a multiple of another's:\n",
+            _table(_ratios(report)),
+            "CPU per request by the size of the prompt, in microseconds:\n",
+            _table(_prompts(report)),
+        ]
     if report["growth"]:
         parts += ["CPU per request of `kthena_fast` as it has more to do with:\n", _table(_growth(report))]
     parts += ["Against what is asked:\n", _table(comparison(report))]
@@ -44,10 +45,18 @@ def _about(report: Report) -> str:
         f"{machine['time']}, {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, Linux "
         f"{machine['kernel']}, load average {machine['load_average']} before. {versions}. Medians of {run['rounds']} "
         f"rounds, the least and the most in parentheses. Features that are on in `kthena_fast`: "
-        f"{', '.join(report['features'])}. Latency at {run['rate']:,.0f} requests/s; the engine alone answers "
-        f"{run['engine_rps']:,.0f} requests/s."
+        f"{', '.join(report['features'])}. {_rates(run)}The run took {run['seconds']} s."
     )
     return "\n".join([f"    {run['command']}\n", facts, *run["notes"]]) + "\n"
+
+
+def _rates(run: Mapping[str, Any]) -> str:
+    if run["rate"] is None:
+        return ""
+    return (
+        f"Latency at {run['rate']:,.0f} requests/s; the engine alone answers {run['engine_rps']:,.0f} requests/s, and "
+        "what comes near that was held back by engine and load. "
+    )
 
 
 def _contestants(report: Report) -> Iterator[list[str]]:
