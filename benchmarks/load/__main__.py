@@ -91,7 +91,7 @@ def measure(plan: course.Plan, contenders: Sequence[Contestant], series: Sequenc
         load = loads.Load(folder)
         run = course.Course(plan, folder, load, canned, paced)
         if contenders:
-            run.calibrate(CONTESTANTS[plan.rate_of])
+            run.calibrate(contenders)
         samples = run.run(contenders)
         grown = growth.measure(canned, load, folder, plan.growth_rounds, series)
     about: dict[str, Any] = {

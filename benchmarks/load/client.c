@@ -45,7 +45,7 @@ struct connection {
     int is_blocked;      /* the rest of the request waits for room in the socket */
     enum part part;
     size_t left;         /* of the body or the chunk */
-    size_t line;         /* bytes of the line of a size or a trailer */
+    size_t line;         /* bytes of the line of a trailer; in that of a size, 1 within an extension */
     char last;           /* the byte of the body before this read */
     size_t got;
     char head[HEAD];
@@ -209,7 +209,9 @@ static int take(struct connection *each, const char *piece, size_t size, uint64_
             if (byte == '\n') {
                 each->part = each->left > 0 ? IN_CHUNK : IN_TRAILER;
                 each->line = 0;
-            } else if (byte != '\r') {
+            } else if (byte == ';') {
+                each->line = 1;
+            } else if (byte != '\r' && each->line == 0) {
                 int digit = byte >= 'a' ? byte - 'a' + 10 : byte >= 'A' ? byte - 'A' + 10 : byte - '0';
                 if (digit < 0 || digit > 15) return -1;
                 each->left = each->left * 16 + (size_t)digit;

@@ -70,14 +70,14 @@ class Paced:
 
 
 @contextlib.contextmanager
-def paced(folder: Path) -> Iterator[Paced]:
+def paced(folder: Path, events: int = bodies.EVENTS) -> Iterator[Paced]:
     """An engine that reads prompts to their end and sends streams by the clock."""
     port = processes.free_port()
     files = []
     for name, content in (("event", bodies.event()), ("tail", bodies.tail()), ("answer", bodies.answer())):
         files.append(folder / name)
         files[-1].write_text(content)
-    words: list[Any] = [port, bodies.PACE_MS, bodies.EVENTS, *files]
+    words: list[Any] = [port, bodies.PACE_MS, events, *files]
     command = [installing.compiled("engine", folder), *map(str, words)]
     log = folder / "paced.log"
     with processes.running(command, processes.LOAD_CORE, log) as process:

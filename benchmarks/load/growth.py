@@ -6,7 +6,7 @@ that nobody asks does nothing but ask its engines how busy they are, once a seco
 1. Pods: 1 and 1,000 of one ModelServer, each at an address of its own.
 2. Routes: 1 and 10,000, for as many models of one ModelServer; requests ask for all of them in turn.
 3. Ledger rows: 1 and 1,000,000 users of one model; requests are of 20,000 of them in turn.
-4. Queued requests: 0 and 100,000, each of a user of his own in a later class than those who ask. There are 32 permits
+4. Queued requests: 0 and 100,000, each of a user of his own in a later class than those who ask. There are 8 permits
    and 64 who ask, so each of them waits among the others, and is called before them. Beginning and end are alike but
    for those who wait.
 """
@@ -23,12 +23,24 @@ from typing import Any
 from benchmarks.load import bodies, contestants, gateway, installing, loads, processes
 from benchmarks.load.contestants import Contestant, Serving
 
-PODS, ROUTES, ROWS, QUEUED = 1_000, 10_000, 1_000_000, 100_000
 ASKING = 20_000
 """Users that ask, of those who have rows."""
-PERMITS = 32
+PERMITS = 8
 CALLED_FIRST = 1_000
 """Users in the first class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much there is at the end of each series."""
+
+    pods: int = 1_000
+    routes: int = 10_000
+    rows: int = 1_000_000
+    queued: int = 100_000
+
+
+SIZES = Sizes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +57,7 @@ class Series:
 
 
 def _gateway(name: str, *words: str, **variables: str) -> Contestant:
-    own = {"FAIRNESS_MAX_USERS": str(ROWS + ASKING), **variables}
+    own = {"FAIRNESS_MAX_USERS": str(SIZES.rows + ASKING), **variables}
     return Contestant(f"kthena_fast_{name}", contestants.launched(*words), contestants.environment() | own)
 
 
@@ -53,42 +65,47 @@ def _asked(model: str = bodies.MODEL, user: str = f"{bodies.USER}0", count: int 
     return bodies.Variety(bodies.chat(model=model, user=user), count, stride)
 
 
-def every(folder: Path) -> list[Series]:
+def every(folder: Path, sizes: Sizes = SIZES) -> list[Series]:
     """All series; `folder` gets the file of shares."""
     shares = folder / "shares.yaml"
     first = ["anonymous", *(f"{bodies.USER}{number}" for number in range(CALLED_FIRST))]
     shares.write_text(f"default: {{class: 1}}\ngroups:\n  first: {{class: 0, users: [{', '.join(first)}]}}\n")
     waits = {
         "FAIRNESS_MAX_CONCURRENT": str(PERMITS),
-        "FAIRNESS_MAX_QUEUE": str(2 * QUEUED),
+        "FAIRNESS_MAX_QUEUE": str(2 * sizes.queued),
         "FAIRNESS_QUEUE_TIMEOUT": "1h",
         "FAIRNESS_SHARES_FILE": str(shares),
     }
     small = _gateway("small", "--rows", "1")
     one = _asked()
-    asking = _asked(user=f"{bodies.USER}@", count=CALLED_FIRST)
+    asking = min(ASKING, sizes.rows)
+    waiting = _asked(user=f"{bodies.USER}@", count=CALLED_FIRST)
     return [
-        Series("pods", 1, PODS, small, _gateway("pods", "--rows", "1", "--pods", str(PODS)), one, one),
         Series(
-            *("routes", 1, ROUTES, small, _gateway("routes", "--rows", "1", "--routes", str(ROUTES))),
-            *(one, _asked(model=f"{bodies.MODEL}@", count=ROUTES)),
+            *("pods", 1, sizes.pods, small, _gateway("pods", "--rows", "1", "--pods", str(sizes.pods))),
+            *(one, one),
         ),
         Series(
-            *("rows", 1, ROWS, small, _gateway("rows", "--rows", str(ROWS))),
-            *(one, _asked(user=f"{bodies.USER}@", count=ASKING, stride=ROWS // ASKING)),
+            *("routes", 1, sizes.routes, small, _gateway("routes", "--rows", "1", "--routes", str(sizes.routes))),
+            *(one, _asked(model=f"{bodies.MODEL}@", count=sizes.routes)),
         ),
         Series(
-            *("queued", 0, QUEUED, _gateway("queue", **waits), _gateway("queued", "--queued", str(QUEUED), **waits)),
-            *(asking, asking),
+            *("rows", 1, sizes.rows, small, _gateway("rows", "--rows", str(sizes.rows))),
+            *(one, _asked(user=f"{bodies.USER}@", count=asking, stride=sizes.rows // asking)),
+        ),
+        Series(
+            *("queued", 0, sizes.queued, _gateway("queue", **waits)),
+            _gateway("queued", "--queued", str(sizes.queued), **waits),
+            *(waiting, waiting),
         ),
     ]
 
 
 def measure(
-    engine: int, load: loads.Load, folder: Path, rounds: int, only: Sequence[str] | None = None
+    engine: int, load: loads.Load, folder: Path, rounds: int, names: Sequence[str], sizes: Sizes = SIZES
 ) -> dict[str, Any]:
-    """Every series by name: `from`, `to`, median microseconds per request at both, and the median of their ratios."""
-    chosen = [series for series in every(folder) if only is None or series.name in only]
+    """The series of these names: `from`, `to`, median microseconds per request at both, the median of the ratios."""
+    chosen = [series for series in every(folder, sizes) if series.name in names]
     samples: dict[str, list[tuple[float, float]]] = {series.name: [] for series in chosen}
     with ExitStack() as stack:
         running = _start(stack, chosen, engine, folder)

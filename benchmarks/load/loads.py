@@ -80,11 +80,11 @@ class Load:
         script = self._folder / "load.lua"
         script.write_text(_LUA % {"file": body, "path": bodies.PATH, "count": variety.count, "stride": variety.stride})
         words = ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "20s", "-s", str(script)]
-        return read_wrk(self._run([self._wrk, *words, f"http://127.0.0.1:{port}"]))
+        return read_wrk(self.run([self._wrk, *words, f"http://127.0.0.1:{port}"]))
 
     def open_loop(self, port: int, body: str, rate: float, warm_up: float, seconds: float) -> Latency:
         """So many requests a second, whatever becomes of them."""
-        said = self._run(
+        said = self.run(
             [
                 *(self._client, "rate", str(port), str(CONNECTIONS)),
                 *(str(rate), str(warm_up), str(seconds), self._request(body)),
@@ -99,14 +99,7 @@ class Load:
         """Streams that begin within `ramp` seconds and go on while the block runs, at most for so many seconds."""
         words = ["streams", str(port), str(connections), str(ramp), str(seconds)]
         command = [self._client, *words, self._request(bodies.streamed_chat(model))]
-        process = subprocess.Popen(
-            processes.pinned(processes.LOAD_CORE, command),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        with process:
+        with _started(command) as process:
             try:
                 yield process
             finally:
@@ -117,15 +110,8 @@ class Load:
         path.write_bytes(bodies.as_bytes(body))
         return str(path)
 
-    def _run(self, command: list[str]) -> str:
-        process = subprocess.Popen(
-            processes.pinned(processes.LOAD_CORE, command),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        with process:
+    def run(self, command: list[str]) -> str:
+        with _started(command) as process:
             try:
                 said, complaint = process.communicate()
             except BaseException:
@@ -134,6 +120,16 @@ class Load:
         if process.returncode:
             raise LoadFailed(f"{' '.join(command)} ended with {process.returncode}:\n{said}{complaint}")
         return said
+
+
+def _started(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        processes.pinned(processes.LOAD_CORE, command),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def read_wrk(said: str) -> Completed:
