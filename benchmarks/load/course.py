@@ -175,6 +175,10 @@ class Course:
             after, spent = self._paced.stats(), processes.cpu_seconds(serving.process) - spent
             seen = loads.read_streams(client)
         sent = after["events"] - before["events"]
+        if not sent:
+            raise loads.LoadFailed(
+                f"the engine sent nothing through {contestant.name}:\n{processes.tail(self._log(contestant))}"
+            )
         late = after["late"] - before["late"]
         if late > sent / 100:
             self._note(f"the engine sent {late / sent:.1%} of {contestant.name}'s events late: the load core was busy")
