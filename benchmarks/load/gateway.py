@@ -1,8 +1,8 @@
 """The gateway as no command line starts it: `python -m benchmarks.load.gateway ENGINE PORT [options]`.
 
 ENGINE is the port of an engine on every address of loopback, PORT the inference port. It says `preloaded` on stdout
-once it holds what it was told to. Rows and waiting requests get there as those of any request do: by `Turns.wait`, and
-`Turn.end` where they are over. Needs fairness for both.
+once it holds what it was told to. Rows and waiting requests get there as those of any request do, by `Turns.enter`,
+`Turns.wait` and `Turn.end`. Both need fairness.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from kthena_fast.sources import backend
 from kthena_fast.wire import peek
 
 if TYPE_CHECKING:
+    from kthena_fast.queueing.turn import Turn
     from kthena_fast.queueing.turns import Turns
     from kthena_fast.routing.snapshot import Match
 
@@ -94,9 +95,9 @@ class Preloading:
         self._numbers = itertools.count()
 
     async def serve(self, user: str) -> None:
-        """A whole request: its wait, and an answer with the usage of `bodies.answer`."""
+        """A whole request: its turn, and an answer with the usage of `bodies.answer`."""
         exchange = self._exchange(user)
-        turn = await self._turns.wait(exchange, self._match(exchange), lambda: self._match(exchange))
+        turn = await self._turn(exchange)
         exchange.sent = True
         exchange.status = 200
         exchange.input_tokens, exchange.output_tokens = 12, 34
@@ -105,10 +106,16 @@ class Preloading:
     async def keep_waiting(self, user: str) -> None:
         """A request that waits, and another one when it was called."""
         while True:
-            exchange = self._exchange(user)
-            turn = await self._turns.wait(exchange, self._match(exchange), lambda: self._match(exchange))  # noqa: B023
+            turn = await self._turn(self._exchange(user))
             await asyncio.sleep(HOLD)
             turn.end()
+
+    async def _turn(self, exchange: Exchange) -> Turn:
+        """Return when it has come."""
+        turn = self._turns.enter(exchange, self._match(exchange), self._loop.time())
+        if turn.server is None:
+            await self._turns.wait(turn, lambda: self._match(exchange))
+        return turn
 
     def _exchange(self, user: str) -> Exchange:
         exchange = Exchange(

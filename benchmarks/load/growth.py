@@ -22,6 +22,7 @@ from typing import Any
 
 from benchmarks.load import bodies, contestants, gateway, installing, loads, processes
 from benchmarks.load.contestants import Contestant, Serving
+from benchmarks.load.report import DIGITS
 
 ASKING = 20_000
 """Users that ask, of those who have rows."""
@@ -145,7 +146,7 @@ def summary(first: int, last: int, samples: Sequence[tuple[float, float]]) -> di
     return {
         "from": first,
         "to": last,
-        "us_per_request": [statistics.median(pair[at] for pair in samples) for at in (0, 1)],
-        "ratio": statistics.median(end / begin for begin, end in samples),
-        "samples": [list(pair) for pair in samples],
+        "us_per_request": [round(statistics.median(pair[at] for pair in samples), DIGITS) for at in (0, 1)],
+        "ratio": round(statistics.median(end / begin for begin, end in samples), DIGITS),
+        "samples": [[round(value, DIGITS) for value in pair] for pair in samples],
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kthena-fast" / "benchmarks"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kthena_fast" / "benchmarks"
 
 SOURCES = Path(__file__).parent
 

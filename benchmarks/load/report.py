@@ -15,6 +15,9 @@ from benchmarks.load import targets
 FIGURES = ("us_per_request", "us_per_chunk", "rps", "p50_added_ms", "p99_added_ms", "rss_mb", "rss_streams_mb")
 """Of every contestant; None where it was not measured. Others stand beside them where they were."""
 
+DIGITS = 4
+"""Behind the point: a tenth of a microsecond of what is in milliseconds."""
+
 Samples = Mapping[str, Mapping[str, list[float]]]
 """One value a round, by contestant and figure."""
 
@@ -29,13 +32,17 @@ def make(
     run: Mapping[str, Any],
 ) -> Report:
     """`machine` is from before the run; `run` says how it was measured: command, rounds, rate, notes, versions."""
+    samples = {
+        name: {figure: [round(value, DIGITS) for value in values] for figure, values in figures.items()}
+        for name, figures in samples.items()
+    }
     medians = {name: median_of(figures) for name, figures in samples.items()}
     return {
         "contestants": medians,
         "features": sorted(features),
         "machine": dict(machine),
         "spread": {name: spread_of(figures) for name, figures in samples.items()},
-        "samples": {name: dict(figures) for name, figures in samples.items()},
+        "samples": samples,
         "growth": dict(growth),
         "comparison": targets.compare(medians, growth),
         "run": dict(run),
