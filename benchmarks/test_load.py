@@ -249,7 +249,7 @@ def test_a_small_run_measures_every_figure_of_the_gateway(tmp_path: Path) -> Non
         assert run.rate is not None
         run.rate /= 10
         found = run.run(chosen)
-        grown = growth.measure(canned, load, tmp_path, 1, ["rows"], growth.Sizes(rows=50))
+        grown = growth.Growth(canned, load, tmp_path, growth.Sizes(rows=50)).measure(["rows"], 1)
     made = report.make(found, grown, contestants.FEATURES, report.machine(), {})
     figures = made["contestants"]["kthena_fast"]
     assert {figure for figure in report.FIGURES if figures[figure] is None} <= {"p50_added_ms", "p99_added_ms"}
@@ -294,6 +294,18 @@ def test_the_launched_gateway_holds_what_it_was_told_to(tmp_path: Path) -> None:
                 serving.port, bodies.Variety(bodies.chat(model=model, user="user-1")), 1, 1
             )
             assert load.requests > 0
+
+
+@pytest.mark.usefixtures("tools")
+def test_what_fails_is_noted_and_the_others_are_measured(tmp_path: Path) -> None:
+    plan = course.Plan(rounds=1, warm_up=1, requests=1, latency=0.1, streams=0.1)
+    refusing = contestants.Contestant("refusing", lambda *_: ["false"])
+    with engines.canned(tmp_path) as canned, engines.paced(tmp_path) as paced:
+        run = course.Course(plan, tmp_path, loads.Load(tmp_path), canned, paced)
+        found = run.run([refusing, contestants.CONTESTANTS["nginx"]])
+    assert "round 1 of refusing ended early" in run.notes[0]
+    assert found["refusing"] == {}
+    assert found["nginx"]["us_per_request"]
 
 
 def test_pods_have_addresses_of_their_own() -> None:

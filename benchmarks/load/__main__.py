@@ -93,7 +93,8 @@ def measure(plan: course.Plan, contenders: Sequence[Contestant], series: Sequenc
         if contenders:
             run.calibrate(contenders)
         samples = run.run(contenders)
-        grown = growth.measure(canned, load, folder, plan.growth_rounds, series)
+        growing = growth.Growth(canned, load, folder)
+        grown = growing.measure(series, plan.growth_rounds)
     about: dict[str, Any] = {
         "command": " ".join(["python -m benchmarks.load", *sys.argv[1:]]),
         "seconds": round(run.seconds),
@@ -103,7 +104,7 @@ def measure(plan: course.Plan, contenders: Sequence[Contestant], series: Sequenc
         "event_bytes": bodies.EVENT_BYTES,
         "pace_ms": bodies.PACE_MS,
         "engine_rps": run.engine_rps,
-        "notes": run.notes,
+        "notes": [*run.notes, *growing.notes],
         "versions": {each.name: each.version for each in contenders if each.version},
     }
     return report.make(samples, grown, contestants.FEATURES, machine, about)

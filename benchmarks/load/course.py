@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from benchmarks.load import bodies, contestants, engines, installing, loads, processes
 from benchmarks.load.contestants import Contestant, Serving
 
@@ -20,6 +22,9 @@ NOT_QUICK = {"litellm", "kthena_fast_unfair"}
 CALM_PACE_MS = 100
 RAMP = 0.7
 """Seconds in which the streams begin whose memory is looked at."""
+
+FAILURES = (loads.LoadFailed, processes.DoesNotServe, psutil.Error, OSError)
+"""After which the run goes on with what is next."""
 
 Figures = dict[str, list[float]]
 """One value a round, by figure."""
@@ -85,8 +90,12 @@ class Course:
                     turn = (
                         self._turn(contestant, straight) if stays is None else self._part(contestant, stays, straight)
                     )
-                    for figure, value in turn:
-                        found[contestant.name].setdefault(figure, []).append(value)
+                    try:
+                        for figure, value in turn:
+                            found[contestant.name].setdefault(figure, []).append(value)
+                    except FAILURES as failure:
+                        # What the others showed is worth having; what is missing is seen and said.
+                        self._note(f"round {number + 1} of {contestant.name} ended early: {failure}")
                     took = time.monotonic() - began
                     installing.say(f"round {number + 1} of {self._plan.rounds}: {contestant.name}, {took:.0f} s")
         return found
@@ -207,6 +216,7 @@ class Course:
 
     def _note(self, note: str) -> None:
         if note not in self.notes:
+            installing.say(note)
             self.notes.append(note)
 
     def _log(self, contestant: Contestant) -> Path:

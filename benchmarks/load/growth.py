@@ -13,8 +13,9 @@ that nobody asks does nothing but ask its engines how busy they are, once a seco
 
 from __future__ import annotations
 
+import contextlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 
 from benchmarks.load import bodies, contestants, gateway, installing, loads, processes
 from benchmarks.load.contestants import Contestant, Serving
+from benchmarks.load.course import FAILURES
 from benchmarks.load.report import DIGITS
 
 ASKING = 20_000
@@ -29,6 +31,8 @@ ASKING = 20_000
 PERMITS = 8
 CALLED_FIRST = 1_000
 """Users in the first class."""
+FIRST_SECONDS = 3
+"""In which everything is asked for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,36 +106,60 @@ def every(folder: Path, sizes: Sizes = SIZES) -> list[Series]:
     ]
 
 
-def measure(
-    engine: int, load: loads.Load, folder: Path, rounds: int, names: Sequence[str], sizes: Sizes = SIZES
-) -> dict[str, Any]:
-    """The series of these names: `from`, `to`, median microseconds per request at both, the median of the ratios."""
-    chosen = [series for series in every(folder, sizes) if series.name in names]
-    samples: dict[str, list[tuple[float, float]]] = {series.name: [] for series in chosen}
-    with ExitStack() as stack:
-        running = _start(stack, chosen, engine, folder)
-        for series in chosen:
-            for contestant, asked in ((series.begin, series.begin_asked), (series.end, series.end_asked)):
-                _cost(load, running[contestant.name], asked)
-        for number in range(rounds):
+class Growth:
+    """The series of one run."""
+
+    def __init__(self, engine: int, load: loads.Load, folder: Path, sizes: Sizes = SIZES) -> None:
+        self._engine = engine
+        self._load = load
+        self._folder = folder
+        self._series = every(folder, sizes)
+        self.notes: list[str] = []
+        """What a reader of the figures must know."""
+
+    def measure(self, names: Sequence[str], rounds: int) -> dict[str, Any]:
+        """The series of these names, each as `summary` has it, but for those that failed."""
+        chosen = [series for series in self._series if series.name in names]
+        samples: dict[str, list[tuple[float, float]]] = {series.name: [] for series in chosen}
+        with ExitStack() as stack:
+            running: dict[str, Serving] = {}
             for series in chosen:
-                first = _cost(load, running[series.begin.name], series.begin_asked)
-                last = _cost(load, running[series.end.name], series.end_asked)
-                samples[series.name].append((first, last))
-            installing.say(f"round {number + 1} of {rounds}: growth")
-    return {series.name: summary(series.first, series.last, samples[series.name]) for series in chosen}
+                with self._noted(series, "before the first round"):
+                    self._start(stack, running, series)
+            for number in range(rounds):
+                for series in chosen:
+                    if series.begin.name not in running or series.end.name not in running:
+                        continue
+                    with self._noted(series, f"in round {number + 1}"):
+                        first = _cost(self._load, running[series.begin.name], series.begin_asked)
+                        last = _cost(self._load, running[series.end.name], series.end_asked)
+                        samples[series.name].append((first, last))
+                installing.say(f"round {number + 1} of {rounds}: growth")
+        return {
+            series.name: summary(series.first, series.last, samples[series.name])
+            for series in chosen
+            if samples[series.name]
+        }
 
-
-def _start(stack: ExitStack, chosen: Sequence[Series], engine: int, folder: Path) -> Mapping[str, Serving]:
-    running: dict[str, Serving] = {}
-    for series in chosen:
-        for contestant in (series.begin, series.end):
+    def _start(self, stack: ExitStack, running: dict[str, Serving], series: Series) -> None:
+        """Start what does not run yet, and have it asked everything for the first time, which may take longer."""
+        for contestant, asked in ((series.begin, series.begin_asked), (series.end, series.end_asked)):
             if contestant.name not in running:
                 installing.say(f"starting {contestant.name}")
-                log = folder / f"{contestant.name}.log"
-                serving = contestants.serving(contestant, engine, log, said=gateway.PRELOADED.encode())
+                log = self._folder / f"{contestant.name}.log"
+                serving = contestants.serving(contestant, self._engine, log, said=gateway.PRELOADED.encode())
                 running[contestant.name] = stack.enter_context(serving)
-    return running
+            self._load.closed_loop(running[contestant.name].port, asked, FIRST_SECONDS if asked.count > 1 else 1)
+
+    @contextlib.contextmanager
+    def _noted(self, series: Series, when: str) -> Iterator[None]:
+        """Have a failure be a note, and the other series go on."""
+        try:
+            yield
+        except FAILURES as failure:
+            note = f"growth with {series.name} failed {when}: {failure}"
+            installing.say(note)
+            self.notes.append(note)
 
 
 def _cost(load: loads.Load, serving: Serving, asked: bodies.Variety) -> float:

@@ -26,6 +26,11 @@ START_SECONDS = 90.0
 """How long a server may take until it serves; LLM routers import a lot."""
 STOP_SECONDS = 5.0
 
+
+class DoesNotServe(RuntimeError):
+    """A process that was started does not come to what it is for; with the end of its log."""
+
+
 # The environment's proxies are not part of the measurement.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -84,7 +89,7 @@ def get_json(port: int, path: str) -> Any:
 
 
 def wait_until_serving(port: int, body: bytes, process: psutil.Process, log: Path) -> None:
-    """Return once a chat completion is answered with 200; RuntimeError with the end of the log if it never is."""
+    """Return once a chat completion is answered with 200."""
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
     until = time.monotonic() + START_SECONDS
     last = "nothing was answered"
@@ -98,7 +103,7 @@ def wait_until_serving(port: int, body: bytes, process: psutil.Process, log: Pat
         except OSError as problem:
             last = str(problem)
         time.sleep(0.05)
-    raise RuntimeError(f"{url} does not serve ({last}):\n{tail(log)}")
+    raise DoesNotServe(f"{url} does not serve ({last}):\n{tail(log)}")
 
 
 def wait_until_said(words: bytes, process: psutil.Process, log: Path) -> None:
@@ -106,7 +111,7 @@ def wait_until_said(words: bytes, process: psutil.Process, log: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while words not in log.read_bytes():
         if time.monotonic() > until or not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-            raise RuntimeError(f"{words!r} was not said:\n{tail(log)}")
+            raise DoesNotServe(f"{words!r} was not said:\n{tail(log)}")
         time.sleep(0.05)
 
 
