@@ -1,8 +1,7 @@
 """What a proxied request and a streamed chunk cost, beside other proxies, measured in one run on this machine.
 
-    python -m benchmarks.load [--quick] [--json] > run.json
-    python -m benchmarks.load --markdown run.json
-    python -m benchmarks.load --plot run.json docs/load.svg
+    python -m benchmarks.load [--quick] [--only NAME] [--json > run.json] [--plot run.svg]
+    python -m benchmarks.load --from run.json --markdown
 
 1. Everything that is needed is installed at first use (`installing`): each contestant in an environment of its own, its
    version pinned; nginx and wrk from Debian where that needs no password; engine and client are compiled from here.
@@ -17,6 +16,8 @@
 6. Latency: an open loop (`client.c`) at one rate for all, half of what vllm-router can do in this run, less that of the
    same load straight to the engine. It is counted from when a request was due, not from when it was sent.
 7. Growth: how the CPU time of a request grows with pods, routes, rows of the ledger, and requests that wait (`growth`).
+
+8. What fails is noted in the report, and the run goes on with what is next. Whatever ends it, nothing is left running.
 
 All of it takes at most twelve minutes, `--quick` at most three, once everything is installed.
 """

@@ -95,7 +95,8 @@ class Course:
                             found[contestant.name].setdefault(figure, []).append(value)
                     except FAILURES as failure:
                         # What the others showed is worth having; what is missing is seen and said.
-                        self._note(f"round {number + 1} of {contestant.name} ended early: {failure}")
+                        installing.say(str(failure))
+                        self._note(f"round {number + 1} of {contestant.name} ended early: {first_line(failure)}")
                     took = time.monotonic() - began
                     installing.say(f"round {number + 1} of {self._plan.rounds}: {contestant.name}, {took:.0f} s")
         return found
@@ -120,7 +121,7 @@ class Course:
         installing.say(f"starting {contestant.name}")
         with (
             contestants.serving(contestant, self._canned, self._log(contestant), paced=self._paced.port) as serving,
-            _halted(serving),
+            processes.halted(serving.process),
         ):
             yield serving
 
@@ -128,14 +129,11 @@ class Course:
         self, contestant: Contestant, serving: Serving, straight: loads.Latency | None
     ) -> Iterator[tuple[str, float]]:
         """The figures of one that stays, in one round."""
-        serving.process.resume()
-        try:
+        with processes.resumed(serving.process):
             yield "rss_mb", processes.resident_megabytes(serving.process)
             yield from self._requests(contestant, serving)
             yield from self._added(contestant, serving, straight)
             yield from self._chunks(contestant, serving, bodies.STREAM_MODEL)
-        finally:
-            serving.process.suspend()
 
     def _requests(self, contestant: Contestant, serving: Serving) -> Iterator[tuple[str, float]]:
         asked = bodies.Variety(bodies.chat())
@@ -144,10 +142,7 @@ class Course:
         done = self._load.closed_loop(serving.port, asked, self._plan.requests, contestant.connections)
         spent = processes.cpu_seconds(serving.process) - before
         yield "us_per_request", spent / done.requests * 1e6
-        rps = done.requests / done.seconds
-        yield "rps", rps
-        if self.rate is not None and rps < self.rate:
-            self._note(f"{contestant.name} does not do {self.rate:.0f} requests/s, so it may have no latency")
+        yield "rps", done.requests / done.seconds
 
     def _prompts(self, contestant: Contestant, serving: Serving, body: str) -> float:
         connections = min(16, contestant.connections)
@@ -223,12 +218,6 @@ class Course:
         return self._folder / f"{contestant.name}.log"
 
 
-@contextlib.contextmanager
-def _halted(serving: Serving) -> Iterator[None]:
-    """A process that does nothing for the length of a block, but where it is resumed."""
-    serving.process.suspend()
-    try:
-        yield
-    finally:
-        # It could not even end.
-        serving.process.resume()
+def first_line(failure: BaseException) -> str:
+    """What a note says of a failure; all of it is on stderr."""
+    return (str(failure) or repr(failure)).splitlines()[0]

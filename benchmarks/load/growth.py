@@ -1,7 +1,7 @@
 """How the CPU time of a request grows with what the gateway holds: each series at its beginning and at its end.
 
-All gateways of all series run at once and are measured in turns, the beginning of a series always beside its end. One
-that nobody asks does nothing but ask its engines how busy they are, once a second.
+All gateways of all series are started once and measured in turns, the beginning of a series always beside its end, and
+halted in between: asking a thousand engines how busy they are takes its part of the core.
 
 1. Pods: 1 and 1,000 of one ModelServer, each at an address of its own.
 2. Routes: 1 and 10,000, for as many models of one ModelServer; requests ask for all of them in turn.
@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.load import bodies, contestants, gateway, installing, loads, processes
 from benchmarks.load.contestants import Contestant, Serving
-from benchmarks.load.course import FAILURES
+from benchmarks.load.course import FAILURES, first_line
 from benchmarks.load.report import DIGITS
 
 ASKING = 20_000
@@ -31,6 +31,8 @@ ASKING = 20_000
 PERMITS = 8
 CALLED_FIRST = 1_000
 """Users in the first class."""
+SECONDS = 1
+"""Of one measurement."""
 FIRST_SECONDS = 3
 """In which everything is asked for the first time."""
 
@@ -149,7 +151,9 @@ class Growth:
                 log = self._folder / f"{contestant.name}.log"
                 serving = contestants.serving(contestant, self._engine, log, said=gateway.PRELOADED.encode())
                 running[contestant.name] = stack.enter_context(serving)
-            self._load.closed_loop(running[contestant.name].port, asked, FIRST_SECONDS if asked.count > 1 else 1)
+                stack.enter_context(processes.halted(running[contestant.name].process))
+            with processes.resumed(running[contestant.name].process):
+                self._load.closed_loop(running[contestant.name].port, asked, FIRST_SECONDS if asked.count > 1 else 1)
 
     @contextlib.contextmanager
     def _noted(self, series: Series, when: str) -> Iterator[None]:
@@ -157,16 +161,16 @@ class Growth:
         try:
             yield
         except FAILURES as failure:
-            note = f"growth with {series.name} failed {when}: {failure}"
-            installing.say(note)
-            self.notes.append(note)
+            installing.say(str(failure))
+            self.notes.append(f"growth with {series.name} failed {when}: {first_line(failure)}")
 
 
 def _cost(load: loads.Load, serving: Serving, asked: bodies.Variety) -> float:
     """Microseconds of CPU time per request."""
-    before = processes.cpu_seconds(serving.process)
-    done = load.closed_loop(serving.port, asked, 1)
-    return (processes.cpu_seconds(serving.process) - before) / done.requests * 1e6
+    with processes.resumed(serving.process):
+        before = processes.cpu_seconds(serving.process)
+        done = load.closed_loop(serving.port, asked, SECONDS)
+        return (processes.cpu_seconds(serving.process) - before) / done.requests * 1e6
 
 
 def summary(first: int, last: int, samples: Sequence[tuple[float, float]]) -> dict[str, Any]:

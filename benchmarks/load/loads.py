@@ -149,6 +149,8 @@ def read_streams(client: subprocess.Popen[str]) -> Streamed:
     if client.returncode or json.loads(said)["failed"]:
         raise LoadFailed(f"streams failed:\n{said}{complaint}")
     seen = json.loads(said)
+    if not seen["reads"]:
+        raise LoadFailed("no event came")
     return Streamed(seen["events"], seen["reads"])
 
 

@@ -79,6 +79,27 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+@contextlib.contextmanager
+def halted(process: psutil.Process) -> Iterator[None]:
+    """A process that does nothing for the length of a block, but where it is `resumed`: it takes nobody's core."""
+    process.suspend()
+    try:
+        yield
+    finally:
+        # It could not even end.
+        process.resume()
+
+
+@contextlib.contextmanager
+def resumed(process: psutil.Process) -> Iterator[None]:
+    """A halted process that runs for the length of a block."""
+    process.resume()
+    try:
+        yield
+    finally:
+        process.suspend()
+
+
 def get(port: int, path: str) -> bytes:
     content: bytes = _opener.open(f"http://127.0.0.1:{port}{path}", timeout=5).read()
     return content

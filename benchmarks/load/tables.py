@@ -26,15 +26,15 @@ def markdown(report: Report) -> str:
     parts = [_about(report)]
     if report["contestants"]:
         parts += [
-            _table(_contestants(report)),
+            table(_contestants(report)),
             "CPU time, as a multiple of another's:\n",
-            _table(_ratios(report)),
+            table(_ratios(report)),
             "CPU per request by the size of the prompt, in microseconds:\n",
-            _table(_prompts(report)),
+            table(_prompts(report)),
         ]
     if report["growth"]:
-        parts += ["CPU per request of `kthena_fast` as it has more to do with:\n", _table(_growth(report))]
-    parts += ["Against what is asked:\n", _table(comparison(report))]
+        parts += ["CPU per request of `kthena_fast` as it has more to do with:\n", table(_growth(report))]
+    parts += ["Against what is asked:\n", table(comparison(report))]
     return "\n".join(parts)
 
 
@@ -124,7 +124,8 @@ def _verdict(met: bool | None) -> str:
     return {True: "met", False: "missed", None: ""}[met]
 
 
-def _table(rows: Iterable[Sequence[Any]]) -> str:
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows as Markdown, the first of them as the head."""
     head, *others = rows
     lines = [head, ["---"] * len(head), *others]
     return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |") for line in lines)

@@ -1,14 +1,17 @@
-"""The parts of the documents that come from the code: `make docs` writes them anew.
+"""The parts of the documents that come from the code, and from the last report of the load harness: `make docs` writes
+them anew.
 
 A part stands between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is a key of `PARTS`.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
 
+from benchmarks.load import report, tables
 from kthena_fast.cli import flags
 from kthena_fast.cli import settings as reference
 from kthena_fast.cli.gateway import gateway
@@ -20,7 +23,7 @@ PART = re.compile(r"(?<=<!-- generated: )([a-z-]+)( -->\n).*?(?=<!-- end -->)", 
 
 
 def documents() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "benchmarks/RESULTS.md"]
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -85,6 +88,11 @@ def access_log(form: access_line.Format) -> str:
     return f"```\n{line.replace(one_line.timestamp(records.WALL), '2026-03-01T09:15:00.4821Z')}```\n"
 
 
+def load_report() -> report.Report:
+    made: report.Report = json.loads((ROOT / "benchmarks/load.json").read_text())
+    return made
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "settings": reference.as_markdown,
     "flags": obeyed_flags,
@@ -92,6 +100,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "metrics": metric_table,
     "access-log-text": lambda: access_log("text"),
     "access-log-json": lambda: access_log("json"),
+    "load": lambda: tables.markdown(load_report()),
+    "load-comparison": lambda: tables.table(tables.comparison(load_report())),
 }
 
 
