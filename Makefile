@@ -12,10 +12,10 @@ FLOCK := $(if $(shell command -v flock),flock .build.lock,)
 .DEFAULT_GOAL := help
 # The linters before the suite, whose summary is the last line.
 .NOTPARALLEL:
-.PHONY: help run build tools check test test-wheel test-sanitized lint format bench guard fuzz docs clean
+.PHONY: help run build tools check test test-wheel test-sanitized lint format bench bench-operations guard fuzz docs clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.installed build ## Install, build and start the demo: a gateway on :8080 over two mock engines
 	$(BIN)/python -m kthena_fast demo
@@ -23,7 +23,7 @@ run: $(VENV)/.installed build ## Install, build and start the demo: a gateway on
 build: $(VENV)/.installed ## Compile the twins in place
 	$(FLOCK) $(BIN)/python setup.py -q build_ext --inplace
 
-tools: ## Install what the suite runs beside Python: etcd, valgrind, kube-apiserver, Helm (in a cache outside the clone)
+tools: ## Install what the suite runs beside Python: etcd, valgrind, nginx, wrk; kube-apiserver, Helm (in a cache)
 	.ci/tools
 
 check: $(VENV)/.tools build ## The suite on this tree, without building a wheel: what one runs while writing
@@ -51,7 +51,10 @@ format: $(VENV)/.tools ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.tools build ## Print what the hot operations cost
+bench: $(VENV)/.tools build ## What a proxied request costs, beside other proxies: twelve minutes (BENCH=--quick: three)
+	$(BIN)/python -m benchmarks.load $(BENCH)
+
+bench-operations: $(VENV)/.tools build ## Print what the hot operations cost, both twins side by side
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-columns=min,median,ops --durations=0
 
 guard: $(VENV)/.tools build ## Count the instructions of the hot path, and fail where it needs more than is accepted

@@ -1,14 +1,17 @@
-"""The parts of the documents that come from the code: `make docs` writes them anew.
+"""The parts of the documents that come from the code, and from the last report of the load harness: `make docs` writes
+them anew.
 
 A part stands between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is a key of `PARTS`.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
 
+from benchmarks.load import report, tables
 from kthena_fast.cli import flags
 from kthena_fast.cli import settings as reference
 from kthena_fast.cli.gateway import gateway
@@ -23,7 +26,7 @@ PART = re.compile(r"(?<=<!-- generated: )([a-z-]+)( -->\n).*?(?=<!-- end -->)", 
 
 
 def documents() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "benchmarks/RESULTS.md"]
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -109,6 +112,11 @@ def election_states() -> str:
     return "\n".join(["```mermaid", *lines, "```", ""])
 
 
+def load_report() -> report.Report:
+    made: report.Report = json.loads((ROOT / "benchmarks/load.json").read_text())
+    return made
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "settings": reference.as_markdown,
     "flags": lambda: obeyed_flags(gateway),
@@ -120,6 +128,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "access-log-json": lambda: access_log("json"),
     "status-reasons": status_reasons,
     "election": election_states,
+    "load": lambda: tables.markdown(load_report()),
+    "load-comparison": lambda: tables.table(tables.comparison(load_report())),
 }
 
 
