@@ -117,7 +117,7 @@ def gateway(
         router_config=router_config,
         metrics_on_inference_port=expose_metrics_on_router_port,
     )
-    raise SystemExit(process.run(options, settings, source, reporter))
+    raise SystemExit(process.run(options, settings, source, reporter=reporter))
 
 
 def _source(

@@ -26,12 +26,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run(options: app.Options, settings: Settings, source: Source, reporter: Reporter | None = None) -> int:
-    """Run a gateway until it is told to stop; returns the exit status of the process."""
+def run(
+    options: app.Options,
+    settings: Settings,
+    source: Source,
+    on_ready: Callable[[app.Gateway], None] | None = None,
+    *,
+    reporter: Reporter | None = None,
+) -> int:
+    """Run a gateway until it is told to stop; returns the exit status of the process. See `live`."""
     application_log.configure(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            return runner.run(live(options, settings, source, reporter=reporter))
+            return runner.run(live(options, settings, source, on_ready, reporter=reporter))
         except app.CannotStart as problem:
             log.error("%s", problem)
             return 1

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kthena_fast.telemetry import one_line
 from kthena_fast.telemetry.one_line import cut
-from kthena_fast.telemetry.text_line import MODEL_SERVER, text, timings
+from kthena_fast.telemetry.text_line import MODEL_SERVER
+from kthena_fast.telemetry.text_line import text as text
+from kthena_fast.telemetry.text_line import timings as timings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -125,7 +125,7 @@ def _kind(request: Mapping[str, Any], kind: str) -> str:
     if request.get("subResource"):
         # The kind of a subresource may be another, such as Scale.
         return kind
-    if asked.get("kind") != kind or asked.get("group") not in {decoding.GROUP, decoding.OLD_GROUP}:
+    if asked.get("kind") != kind or asked.get("group") not in (decoding.GROUP, decoding.OLD_GROUP):
         raise BadReview(
             f"this path is for {kind} of {decoding.GROUP}, and request.kind is {_shown(asked.get('kind'))} of "
             f"{_shown(asked.get('group'))}: the webhook's rules and its path do not fit together"

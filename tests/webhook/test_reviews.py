@@ -57,6 +57,8 @@ MALFORMED: list[tuple[str, Any, str]] = [
     ("no kind", without(asking.review(ROUTE), "request", "kind"), "request.kind must be an object with group"),
     ("another kind", of("ModelServer"), "this path is for ModelRoute of networking.serving.volcano.sh, and "),
     ("another group", of("ModelRoute", "apps"), "request.kind is 'ModelRoute' of 'apps': the webhook's rules and its"),
+    ("a group that is none", of("ModelRoute", {}), "request.kind is 'ModelRoute' of an object: "),
+    ("a kind that is none", of([]), "request.kind is a list of 'networking.serving.volcano.sh': "),
     ("a name that is none", asking.review(ROUTE, name=[]), "request.name must be a string, not a list"),
     ("no object", asking.review(ROUTE, object=None), "request.object is missing, and CREATE needs it"),
     ("an object that is none", asking.review(ROUTE, object="x"), "request.object must be an object, not 'x'"),
