@@ -23,7 +23,8 @@ def _run(folder: Path, test: str, ci: str) -> subprocess.CompletedProcess[str]:
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
     (folder / "test_it.py").write_text(test)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}", str(folder)]
-    env = os.environ | {"KTHENA_FAST_CI": ci}
+    # The conftest that was copied imports from the tests beside which it was.
+    env = os.environ | {"KTHENA_FAST_CI": ci, "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.run(command, check=False, cwd=folder, env=env, capture_output=True, text=True)
 
 

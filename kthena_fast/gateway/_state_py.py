@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from kthena_fast.exchange.downstream import LEAVING
-from kthena_fast.routing import build
 
 if TYPE_CHECKING:
     from kthena_fast.exchange.record import Exchange
@@ -25,6 +24,9 @@ class State:
     __slots__ = ("_idle", "_synced", "detail", "draining", "notice", "serving", "snapshot")
 
     def __init__(self) -> None:
+        # Not with the module: what only shows its version loads the twins and no types.
+        from kthena_fast.routing import build
+
         self.snapshot: Snapshot = build.EMPTY
         """Empty until the first one is published."""
         self.detail = "no objects have been read yet"

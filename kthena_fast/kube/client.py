@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 CONNECT_TIMEOUT = 10.0
+TURNS_TO_CLOSE = 8
+"""Iterations of the loop in which closed connections come to their end."""
+
 TIMEOUT = 30.0
 """Seconds for a whole request that is no watch."""
 SILENCE = 150.0
@@ -102,6 +105,10 @@ class Client:
     async def close(self) -> None:
         """Close every connection; a watch that is read then ends."""
         await self._session.close()
+        # aiohttp does not wait for the transports of TLS, which end in iterations of the loop of their own: a loop that
+        # is closed before has handles left (uvloop then raises EBUSY).
+        for _ in range(TURNS_TO_CLOSE):
+            await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from kthena_fast import errors
 from kthena_fast.queueing import gates as limits
-from kthena_fast.queueing import shares
 from kthena_fast.queueing.sweeping import Sweeper
 from kthena_fast.queueing.tariff import DENOMINATOR
 
@@ -48,7 +47,8 @@ class Turns:
     """Gives requests their turn; one for the process, used on its loop only."""
 
     __slots__ = (
-        "_all_equal", "_by_match", "_draw", "_limit", "_loop", "_max_qps", "_max_queue", "_max_queue_per_user",
+        "_all_equal", "_by_match", "_draw", "_equal", "_limit", "_loop", "_max_qps", "_max_queue",
+        "_max_queue_per_user",
         "_model_gates", "_ratios", "_report", "_snapshot", "_sweeper", "_timeout", "_timers", "ledger", "policy",
         "queues", "server_gates", "shares", "terms", "window",
     )  # fmt: skip
@@ -80,6 +80,10 @@ class Turns:
         self.window = window
         """Seconds."""
         self.policy = policy
+        # Not with the module: what only shows its version loads the twins and no types.
+        from kthena_fast.queueing import shares
+
+        self._equal = shares.EQUAL
         self.shares = shares.EQUAL
         self._all_equal = True
         self.queues: dict[Destination, queues.Queue] = {}
@@ -295,7 +299,7 @@ class Turns:
     def obey(self, new_shares: Shares, tariff: Tariff) -> None:
         """Compare users by other shares from now on, those who wait too, and charge by other weights."""
         self.shares = new_shares
-        self._all_equal = new_shares is shares.EQUAL
+        self._all_equal = new_shares is self._equal
         self.terms.obey(tariff)
         for queue in self.queues.values():
             waiting = {turn.exchange.user: turn for turn in _turns_at(queue)}

@@ -30,6 +30,8 @@ from kthena_fast.wire import headers, heads, sse, usage
 from kthena_fast.wire.headers import Unsafe
 
 MAX_HEAD: Final = 64 * 1024
+MOST_STATUS: Final = 599
+"""What is beyond has no class, and clients may take it for anything (RFC 9110, 15)."""
 RETRYABLE: Final = frozenset((429, 502, 503))
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -235,6 +237,9 @@ class Relay:
             # Reading on for the sake of the connection would let a bad engine hold the request.
             self.is_reusable = self._keep_alive and self._complete and not self._extra
             self._give_up(Outcome.REFUSED, f"it answered {self._status}")
+            return
+        if self._status > MOST_STATUS:
+            self._give_up(Outcome.MALFORMED, f"its status is {self._status}")
             return
         framing = self._choose_framing()
         if framing is None:
@@ -454,7 +459,8 @@ class Relay:
             # Trailers were not asked for (TE is not forwarded) and are left out; so that chunk cannot go as it is.
             self._edited = True
         else:
-            self._fields.append((name.lower(), value))
+            # llhttp leaves the space behind a value where it is, `heads` does not.
+            self._fields.append((name.lower(), value.rstrip(b" \t") if value[-1:] in {b" ", b"\t"} else value))
 
     def on_headers_complete(self) -> None:
         if not self._complete:

@@ -150,7 +150,7 @@ async def test_the_access_log_tells_why_a_request_waited(tmp_path: Path) -> None
 
 
 async def test_new_shares_are_obeyed_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kthena_fast.gateway.watched.LOOK_EVERY", 0.01)
+    monkeypatch.setattr("kthena_fast.serving.watched.LOOK_EVERY", 0.01)
     shares = tmp_path / "shares.yaml"
     shares.write_text("{}")
     async with crowd.scene(fairness_max_concurrent=1, fairness_shares_file=str(shares)) as scene:

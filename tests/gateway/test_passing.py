@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
+from kthena_fast.exchange.record import Exchange
 from kthena_fast.mock_engine import EngineConfig
 from kthena_fast.routing.objects import Objects
-from kthena_fast.wire import headers
 from tests.gateway import running
+from tests.upstream.client import Client, an_exchange
 
 ODD = (
     rb' { "temperature" : 1.50e0,  "stop":["\u00e9\/"], "n":1, "big": 123456789012345678901234567890,'
@@ -246,13 +247,16 @@ async def test_a_form_that_cannot_carry_the_engines_name_of_the_model_is_400() -
         assert scene.engine.arrivals == 0
 
 
-async def test_what_no_engine_may_be_sent_is_400(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> bytes:
-        raise headers.Unsafe("a control character in a header value")
-
+async def test_what_no_engine_may_be_sent_is_400() -> None:
     # No parser lets such a thing in; should one do so, the client is told, and not that the gateway failed.
-    monkeypatch.setattr(headers, "to_engine", refuse)
+    exchange = an_exchange()
+    exchange.headers = [(b"content-type", b"application/json"), (b"x", b"a\rb")]
+    exchange.body = running.body()
+    client = Client()
+    done: list[Exchange] = []
     async with running.scene() as scene:
-        answer = await scene.ask(running.chat())
-        assert (answer.status, answer.code) == (400, "bad_request")
+        assert scene.gateway._way is not None
+        assert scene.gateway._way.journey.serve_at_once(exchange, client, done.append) is None
+        assert (client.status, exchange.status, done) == (400, 400, [exchange])
+        assert b'"bad_request"' in client.body
         assert scene.engine.arrivals == 0

@@ -175,6 +175,18 @@ async def test_the_time_to_the_head_ends_with_the_head(attempt: Begin) -> None:
     assert in_time.hear(chunked(b"hello")).outcome is Outcome.DONE
 
 
+async def test_a_status_of_no_class_is_no_answer(attempt: Begin) -> None:
+    heard = attempt().hear(b"HTTP/1.1 600 What\r\nContent-Length: 0\r\n\r\n")
+    assert (heard.outcome, heard.relay.detail) == (Outcome.MALFORMED, "its status is 600")
+    assert not heard.client.started
+
+
+async def test_blanks_around_a_value_are_no_part_of_it_however_the_head_comes(attempt: Begin) -> None:
+    head = b"HTTP/1.1 200 OK\r\nX-A:\t a \t\r\nContent-Length: 0 \r\n\r\n"
+    lines = {attempt().hear(*pieces).client.lines for pieces in ((head,), (head[:9], head[9:]))}
+    assert lines == {b"x-a: a\r\ncontent-length: 0\r\nx-request-id: r-1\r\n"}
+
+
 async def test_the_framing_is_length_for_a_status_without_a_body(attempt: Begin) -> None:
     heard = attempt().hear(b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n")
     assert heard.client.framing is Framing.LENGTH
