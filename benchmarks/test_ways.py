@@ -5,6 +5,7 @@ Run with `pytest benchmarks --benchmark-enable`. A figure is for ROUNDS requests
 
 import asyncio
 import importlib
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -38,6 +39,11 @@ class _Hearing(Noting):
         await read()
         downstream.start(204, b"", Framing.LENGTH)
         downstream.finish()
+
+    def serve_at_once(self, exchange: Exchange, downstream: Downstream, done: Callable[[Exchange], object]) -> None:
+        downstream.start(204, b"", Framing.LENGTH)
+        downstream.finish()
+        done(exchange)
 
 
 class _Taking:
@@ -98,7 +104,7 @@ def test_parse_a_request_whose_body_comes_behind_its_head(benchmark: BenchmarkFi
 def test_relay_a_chunk(benchmark: BenchmarkFixture, relays: ModuleType) -> None:
     with asyncio.Runner() as runner:
         client = _Taking()
-        relay = relays.Relay(runner.get_loop(), an_exchange(), client, client, False, False, Tally())
+        relay = relays.Relay(runner.get_loop(), an_exchange(), client, client, False, False, Tally(), lambda _: None)
         relay.receive(operations.STREAM_HEAD)
 
         def run() -> None:
@@ -116,7 +122,7 @@ def test_relay_an_answer(benchmark: BenchmarkFixture, relays: ModuleType) -> Non
 
         def run() -> None:
             for _ in range(ROUNDS):
-                relay = relays.Relay(loop, an_exchange(), client, client, False, False, Tally())
+                relay = relays.Relay(loop, an_exchange(), client, client, False, False, Tally(), lambda _: None)
                 relay.receive(operations.ANSWER)
                 assert relay.is_over
 
@@ -131,7 +137,7 @@ def test_relay_the_end_of_a_stream(benchmark: BenchmarkFixture, relays: ModuleTy
 
         def run() -> None:
             for _ in range(ROUNDS):
-                relay = relays.Relay(loop, an_exchange(), client, client, False, False, Tally())
+                relay = relays.Relay(loop, an_exchange(), client, client, False, False, Tally(), lambda _: None)
                 relay.receive(end)
                 assert relay.is_over
 
