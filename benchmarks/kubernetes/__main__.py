@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import os
 import signal
 import statistics
 import sys
@@ -56,7 +57,7 @@ class Figures:
     snapshots_a_second: float
 
 
-async def measure(pods: int, servers: int, rate: float, seconds: float) -> Figures:
+async def measure(pods: int, servers: int, rate: float, seconds: float, core: int) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         server = KubeApiServer(Path(folder) / "kube")
         try:
@@ -66,15 +67,17 @@ async def measure(pods: int, servers: int, rate: float, seconds: float) -> Figur
                 names = [f"team-{number}" for number in range(20)]
                 cluster = Cluster(kube, names, servers, pods // servers)
                 await cluster.fill()
-                return await _watched(cluster, server.kubeconfig, Path(folder) / "notes", rate, seconds)
+                return await _watched(cluster, server.kubeconfig, Path(folder) / "notes", rate, seconds, core)
         finally:
             server.stop()
 
 
-async def _watched(cluster: Cluster, kubeconfig: Path, notes_at: Path, rate: float, seconds: float) -> Figures:
+async def _watched(
+    cluster: Cluster, kubeconfig: Path, notes_at: Path, rate: float, seconds: float, core: int
+) -> Figures:
     began = time.monotonic()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.kubernetes.subject", str(kubeconfig), str(notes_at)),
+        *(sys.executable, "-m", "benchmarks.kubernetes.subject", str(kubeconfig), str(notes_at), str(core)),
         stdout=asyncio.subprocess.PIPE,
     )
     try:
@@ -138,6 +141,12 @@ def _delays(changes: list[Change], notes: Notes) -> tuple[list[float], int]:
     return delays, missed
 
 
+def _cores() -> tuple[int, set[int]]:
+    """The core of the gateway, and those of everything else: others where there are any."""
+    own, *others = sorted(os.sched_getaffinity(0))
+    return own, set(others or (own,))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.kubernetes",
@@ -150,7 +159,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="of changes")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    figures = uvloop.run(measure(arguments.pods, arguments.servers, arguments.rate, arguments.seconds))
+    own, others = _cores()
+    # What is started from here is where this process is; the gateway says otherwise for itself.
+    os.sched_setaffinity(0, others)
+    figures = uvloop.run(measure(arguments.pods, arguments.servers, arguments.rate, arguments.seconds, own))
     if arguments.json:
         print(json.dumps(dataclasses.asdict(figures), indent=2))
     else:

@@ -1,7 +1,7 @@
 """The gateway under test, which notes how long its loop is held and what is in service when.
 
-`python -m benchmarks.kubernetes.subject KUBECONFIG NOTES`: prints a line once it is ready. Between SIGUSR1 and SIGUSR2
-it notes; then it writes `Notes` to the file NOTES.
+`python -m benchmarks.kubernetes.subject KUBECONFIG NOTES CORE`: prints a line once it is ready. Between SIGUSR1 and
+SIGUSR2 it notes; then it writes `Notes` to the file NOTES.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import orjson
 import uvloop
@@ -118,11 +117,12 @@ async def run(kubeconfig: Path, notes: Path) -> int:
     return await process.live(options, knobs, KubernetesSource(cluster), on_ready, reporter=reporter)
 
 
-def main(*arguments: Any) -> int:
+def main(*arguments: str) -> int:
     """Run until told to stop; returns the exit status."""
     application_log.configure("warning", "text")
-    kubeconfig, notes = map(Path, arguments)
-    return uvloop.run(run(kubeconfig, notes))
+    kubeconfig, notes, core = arguments
+    os.sched_setaffinity(0, {int(core)})
+    return uvloop.run(run(Path(kubeconfig), Path(notes)))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,9 @@ class Builder:
         self._by_label: dict[Label, dict[str, PodObject]] = {}
         """The pods that carry it."""
         self._selecting: dict[Label, dict[str, ModelServer]] = {}
-        """The ModelServers that ask for it before all else: each is under one label of its selector."""
+        """The ModelServers that are found by it: each is under one label of its selector."""
+        self._chief: dict[str, Label] = {}
+        """By ModelServer, that label: when it came, the one by which the fewest others were found."""
         self._unsupported: dict[tuple[str, str], tuple[Unsupported, ...]] = {}
         self._changed: dict[str, None] = {}
         """ModelServers to be made anew, in the order in which they changed."""
@@ -114,8 +116,10 @@ class Builder:
         self._leave(key)
         self._resources.put(key, server)
         self._announce(server)
-        chief = _chief_label(server)
-        if chief is not None:
+        labels = _selected(server)
+        if labels:
+            chief = min(labels, key=lambda label: (len(self._selecting.get(label, ())), label))
+            self._chief[key] = chief
             self._selecting.setdefault(chief, {})[key] = server
         if server.endpoints:
             members = {pod.name: self._known(pod) for pod in build.from_endpoints(server)}
@@ -224,17 +228,14 @@ class Builder:
 
     def _of(self, server: ModelServer) -> Iterator[PodObject]:
         """The ready pods of a ModelServer."""
-        namespace = server.metadata.namespace
-        labels = server.spec.workload_selector.match_labels.items()
-        carriers = (self._by_label.get((namespace, *label), {}) for label in labels)
+        carriers = (self._by_label.get(label, {}) for label in _selected(server))
         for pod in min(carriers, key=len, default={}).values():
             if pod.ready and build.selects(server, pod):
                 yield pod
 
     def _leave(self, key: str) -> None:
         """A ModelServer asks for nothing any more."""
-        before = self._resources.now.get(key)
-        chief = _chief_label(before) if before is not None else None
+        chief = self._chief.pop(key, None)
         if chief is not None:
             asking = self._selecting[chief]
             del asking[key]
@@ -263,7 +264,7 @@ def _labels(pod: PodObject) -> Iterator[Label]:
         yield namespace, key, value
 
 
-def _chief_label(server: ModelServer) -> Label | None:
-    """The label of its selector that a ModelServer is found by; None: it selects nothing."""
-    labels = server.spec.workload_selector.match_labels
-    return (server.metadata.namespace, *min(labels.items())) if labels else None
+def _selected(server: ModelServer) -> list[Label]:
+    """The labels that a ModelServer asks for; none: it selects nothing."""
+    namespace = server.metadata.namespace
+    return [(namespace, key, value) for key, value in server.spec.workload_selector.match_labels.items()]
