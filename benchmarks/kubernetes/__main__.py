@@ -122,8 +122,9 @@ async def _watched(
 def _delays(changes: list[Change], notes: Notes) -> tuple[list[float], int]:
     """How long each change took, and how many were never seen."""
     seen: dict[tuple[str, str], list[tuple[float, int, list[str]]]] = {}
-    for at, kind, key, generation, pods in notes.in_service:
-        seen.setdefault((kind, key), []).append((at, generation, pods))
+    for line in notes.in_service:
+        at_, kind, key, generation_, *pods = line.split()
+        seen.setdefault((kind, key), []).append((float(at_), int(generation_), pods))
     delays: list[float] = []
     missed = 0
     for change in changes:

@@ -40,8 +40,9 @@ class Notes:
     longest_hold_cpu: float = 0.0
     """As CPU time of the loop's thread."""
     snapshots: int = 0
-    in_service: list[tuple[float, str, str, int, list[str]]] = field(default_factory=list)
-    """When, kind and key of what became another one, its generation, and the pods of a ModelServer."""
+    in_service: list[str] = field(default_factory=list)
+    """When, kind and key of what became another one, its generation, and the pods of a ModelServer: in words, since
+    Python's collector, which looks at all else, would look at the notes and not at the gateway."""
 
 
 class Noting:
@@ -89,11 +90,11 @@ class Noting:
         for key, server in snapshot.servers.items():
             if before.servers.get(key) is not server:
                 generation = snapshot.objects.servers[key].metadata.generation
-                pods = [pod.name for pod in server.pods]
-                notes.in_service.append((now, "ModelServer", key, generation, pods))
+                pods = " ".join(pod.name for pod in server.pods)
+                notes.in_service.append(f"{now} ModelServer {key} {generation} {pods}")
         for key, route in snapshot.objects.routes.items():
             if before.objects.routes.get(key) is not route:
-                notes.in_service.append((now, "ModelRoute", key, route.metadata.generation, []))
+                notes.in_service.append(f"{now} ModelRoute {key} {route.metadata.generation}")
 
 
 def _cpu_seconds() -> float:

@@ -59,7 +59,10 @@ class Observer:
         self._pool = pool
         self._fairness = fairness
         self._verifies_engines = verifies_engines
+        """Or has said that it does not."""
         self._said: frozenset[str] = frozenset()
+        self._announced: tuple[tuple[object, ...], ...] = ((), ())
+        """What was set aside and what is not obeyed, as of the last time."""
         self._told: frozenset[str] = frozenset()
         self._faulty: frozenset[tuple[str, ...]] = frozenset()
         """What was faulty at least once: its metric then says 0, where one that was never says nothing."""
@@ -82,10 +85,7 @@ class Observer:
             self._fairness.on_snapshot(snapshot)
         self._request_metrics.retain(snapshot.models(), snapshot.objects.routes, snapshot.objects.servers)
         self._measure(observation)
-        announced = [str(entry) for entry in (*snapshot.rejected, *snapshot.unsupported)]
-        if not self._verifies_engines and any(pod.tls for pod in snapshot.pods.values()):
-            announced.append(UNVERIFIED)
-        self._announce(announced)
+        self._announce(snapshot)
         self._announce_faults(observation.faults)
         if observation.synced and not was_synced:
             # Most of what there is now stays for long: the collector need not look at it again and again.
@@ -131,9 +131,17 @@ class Observer:
             log.info("%s can be read again", resource)
         self._told = frozenset(now)
 
-    def _announce(self, lines: list[str]) -> None:
+    def _announce(self, snapshot: Snapshot) -> None:
         """Say what is new; what was said at the last change and still holds is not said again."""
-        for line in lines:
-            if line not in self._said:
-                log.warning("%s", line)
-        self._said = frozenset(lines)
+        entries = snapshot.rejected, snapshot.unsupported
+        if any(now is not said for now, said in zip(entries, self._announced, strict=True)):
+            self._announced = entries
+            lines = [str(entry) for kind in entries for entry in kind]
+            for line in lines:
+                if line not in self._said:
+                    log.warning("%s", line)
+            self._said = frozenset(lines)
+        if not self._verifies_engines and any(pod.tls for pod in snapshot.pods.values()):
+            log.warning("%s", UNVERIFIED)
+            # Once is enough.
+            self._verifies_engines = True

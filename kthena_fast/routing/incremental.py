@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from kthena_fast.resources.external_model_provider import ExternalModelProvider
 from kthena_fast.resources.model_route import ModelRoute
 from kthena_fast.resources.model_server import ModelServer
-from kthena_fast.routing import build, table
+from kthena_fast.routing import build, shards, table
 from kthena_fast.routing.objects import Objects, PodObject, Rejection, Unsupported
 from kthena_fast.routing.snapshot import Pod, Server, Snapshot
 
@@ -56,9 +56,9 @@ class Builder:
         self._routes: _Kept[ModelRoute] = _Kept()
         self._resources: _Kept[ModelServer] = _Kept()
         self._providers: _Kept[ExternalModelProvider] = _Kept()
-        self._pods: _Kept[PodObject] = _Kept()
+        self._pods: shards.Kept[PodObject] = shards.Kept()
         self._servers: _Kept[Server] = _Kept()
-        self._reached: _Kept[Pod] = _Kept()
+        self._reached: shards.Kept[Pod] = shards.Kept()
         self._members: dict[str, dict[str, Pod]] = {}
         """Of each ModelServer, what it reaches, by the key of the object or the name of the endpoint."""
         self._by_label: dict[Label, dict[str, PodObject]] = {}
@@ -68,6 +68,8 @@ class Builder:
         self._chief: dict[str, Label] = {}
         """By ModelServer, that label: when it came, the one by which the fewest others were found."""
         self._unsupported: dict[tuple[str, str], tuple[Unsupported, ...]] = {}
+        self._in_order: tuple[Unsupported, ...] | None = ()
+        """All of it, until it changes."""
         self._changed: dict[str, None] = {}
         """ModelServers to be made anew, in the order in which they changed."""
         self._table = table.EMPTY
@@ -87,7 +89,7 @@ class Builder:
 
     @property
     def pods(self) -> Mapping[str, PodObject]:
-        return self._pods.now
+        return self._pods
 
     @property
     def has_work(self) -> bool:
@@ -101,7 +103,7 @@ class Builder:
 
     def drop_route(self, key: str) -> None:
         self._routes.drop(key)
-        self._unsupported.pop((ModelRoute.KIND, key), None)
+        self._announce_no_more(ModelRoute.KIND, key)
 
     def put_provider(self, provider: ExternalModelProvider) -> None:
         self._providers.put(provider.metadata.key, provider)
@@ -109,7 +111,7 @@ class Builder:
 
     def drop_provider(self, key: str) -> None:
         self._providers.drop(key)
-        self._unsupported.pop((ExternalModelProvider.KIND, key), None)
+        self._announce_no_more(ExternalModelProvider.KIND, key)
 
     def put_server(self, server: ModelServer) -> None:
         key = server.metadata.key
@@ -131,13 +133,13 @@ class Builder:
     def drop_server(self, key: str) -> None:
         self._leave(key)
         if self._resources.drop(key) is not None:
-            self._unsupported.pop((ModelServer.KIND, key), None)
+            self._announce_no_more(ModelServer.KIND, key)
             self._members.pop(key, None)
             self._changed[key] = None
 
     def put_pod(self, pod: PodObject) -> None:
         key = pod.key
-        before = self._pods.now.get(key)
+        before = self._pods.get(key)
         self._pods.put(key, pod)
         if before is not None and before.labels != pod.labels:
             self._unlabel(before)
@@ -175,6 +177,8 @@ class Builder:
     def snapshot(self, rejected: tuple[Rejection, ...] = ()) -> Snapshot:
         """Everything as it is now; does the work that is left."""
         self.work(len(self._changed))
+        if self._in_order is None:
+            self._in_order = tuple(entry for _, found in sorted(self._unsupported.items()) for entry in found)
         routes = self._routes.copy()
         if routes is not self._snapshot.objects.routes:
             self._table = table.compile_table(routes, self._table)
@@ -184,7 +188,7 @@ class Builder:
             servers=self._servers.copy(),
             pods=self._reached.copy(),
             rejected=rejected,
-            unsupported=tuple(entry for _, found in sorted(self._unsupported.items()) for entry in found),
+            unsupported=self._in_order,
         )
         return self._snapshot
 
@@ -251,11 +255,15 @@ class Builder:
 
     def _announce(self, resource: build.Announcing) -> None:
         found = tuple(build.unsupported_by(resource))
-        place = (resource.KIND, resource.metadata.key)
         if found:
-            self._unsupported[place] = found
+            self._unsupported[resource.KIND, resource.metadata.key] = found
+            self._in_order = None
         else:
-            self._unsupported.pop(place, None)
+            self._announce_no_more(resource.KIND, resource.metadata.key)
+
+    def _announce_no_more(self, kind: str, key: str) -> None:
+        if self._unsupported.pop((kind, key), None) is not None:
+            self._in_order = None
 
 
 def _labels(pod: PodObject) -> Iterator[Label]:

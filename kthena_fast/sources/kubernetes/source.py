@@ -119,12 +119,16 @@ class _Run:
             is_synced = is_synced or (
                 has_servers and self._pods.is_synced and all(entry.is_read for entry in self._collections)
             )
-            while not builder.work(SERVERS_A_PIECE):  # noqa: ASYNC110 - it works, it does not wait
+            has_work = True
+            while has_work:
+                # Each piece by itself, what comes after the last one too.
                 await asyncio.sleep(0)
+                has_work = not builder.work(SERVERS_A_PIECE)
+            await asyncio.sleep(0)
             faults = tuple(self._faults())
             if is_synced:
                 snapshot = builder.snapshot(self._inventory.rejected)
-                # Who follows the snapshots looks at all of it: that is a piece of its own.
+                # Who follows the snapshots looks at all of it.
                 await asyncio.sleep(0)
                 publish(Observation(snapshot.objects, snapshot.rejected, snapshot=snapshot, faults=faults))
             elif faults != told:
