@@ -17,6 +17,7 @@ import random
 import socket
 import ssl
 import tempfile
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -36,9 +37,8 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 CONNECT_TIMEOUT = 10.0
-TURNS_TO_CLOSE = 8
-"""Iterations of the loop in which closed connections come to their end."""
-
+CLOSE_TIMEOUT = 1.0
+"""Seconds in which closed connections come to their end, which takes a few iterations of the loop."""
 TIMEOUT = 30.0
 """Seconds for a whole request that is no watch."""
 SILENCE = 150.0
@@ -90,12 +90,13 @@ class Client:
     def __init__(self, cluster: Cluster) -> None:
         """Opens nothing yet; needs a running loop."""
         self.cluster = cluster
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self.listing = asyncio.Semaphore(LISTS_AT_ONCE)
         """Held by who reads a whole list, page by page."""
         self._contexts: dict[Certificate | None, ssl.SSLContext] = {}
         self._session = aiohttp.ClientSession(
             # As many watches as there are; requests beside them are few.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0, socket_factory=self._socket),
             # Uncompressed, since to unpack costs the loop more than the network costs within a cluster.
             headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
             # An answer is redirected by nobody who may, and cookies are nobody's here.
@@ -105,10 +106,31 @@ class Client:
     async def close(self) -> None:
         """Close every connection; a watch that is read then ends."""
         await self._session.close()
-        # aiohttp does not wait for the transports of TLS, which end in iterations of the loop of their own: a loop that
-        # is closed before has handles left (uvloop then raises EBUSY).
-        for _ in range(TURNS_TO_CLOSE):
-            await asyncio.sleep(0)
+        # aiohttp does not wait for connections that say goodbye in TLS, as those of requests that were broken off do:
+        # a loop that is closed before has handles left (uvloop then raises EBUSY). So they hear that all is over.
+        for sock in self._open_sockets():
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        deadline = asyncio.get_running_loop().time() + CLOSE_TIMEOUT
+        while self._open_sockets() and asyncio.get_running_loop().time() < deadline:
+            # A socket tells nobody that it was closed.
+            await asyncio.sleep(0.001)
+
+    def _open_sockets(self) -> list[socket.socket]:
+        return [sock for sock in self._sockets if sock.fileno() >= 0]
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        """A socket whose peer is asked now and then whether it is still there: rule 4."""
+        family, kind, protocol, *_ = address
+        sock = socket.socket(family, kind, protocol)
+        self._sockets.add(sock)
+        # Not every system has all of them.
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in KEEP_ALIVE.items():
+                if hasattr(socket, name):
+                    sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        return sock
 
     async def __aenter__(self) -> Self:
         return self
@@ -294,7 +316,6 @@ class Client:
         }
         limits = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT, sock_read=silence)
         async with self._exchange("GET", path, None, asked, "application/json", limits) as response:
-            _keep_alive(response)
             async with contextlib.aclosing(_events(response, path)) as events:
                 yield events
 
@@ -374,19 +395,6 @@ async def _refusal(response: aiohttp.ClientResponse) -> failures.ApiError:
     except (KeyError, ValueError):
         retry_after = None
     return failures.from_status(status, response.status, retry_after)
-
-
-def _keep_alive(response: aiohttp.ClientResponse) -> None:
-    transport = response.connection.transport if response.connection is not None else None
-    peer = transport.get_extra_info("socket") if transport is not None else None
-    if peer is None:
-        return
-    # A Unix socket, or a system that lacks one of them.
-    with contextlib.suppress(OSError):
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in KEEP_ALIVE.items():
-            if hasattr(socket, name):
-                peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _tls(cluster: Cluster, certificate: Certificate | None) -> ssl.SSLContext:
