@@ -112,8 +112,7 @@ class Client:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         deadline = asyncio.get_running_loop().time() + CLOSE_TIMEOUT
-        while self._open_sockets() and asyncio.get_running_loop().time() < deadline:
-            # A socket tells nobody that it was closed.
+        while self._open_sockets() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - no event tells it
             await asyncio.sleep(0.001)
 
     def _open_sockets(self) -> list[socket.socket]:
@@ -315,9 +314,11 @@ class Client:
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311 - spreads load, hides nothing
         }
         limits = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT, sock_read=silence)
-        async with self._exchange("GET", path, None, asked, "application/json", limits) as response:
-            async with contextlib.aclosing(_events(response, path)) as events:
-                yield events
+        async with (
+            self._exchange("GET", path, None, asked, "application/json", limits) as response,
+            contextlib.aclosing(_events(response, path)) as events,
+        ):
+            yield events
 
 
 async def _events(response: aiohttp.ClientResponse, path: str) -> AsyncGenerator[list[Event], None]:
