@@ -276,7 +276,9 @@ class Ledger:
         board = self._boards[number]
         rows = np.array(board, np.intp)
         totals = np.frombuffer(self.ring.totals, np.int64)[rows]
-        floor = np.partition(totals, -self._tops - 1)[-self._tops - 1]
+        # From the front: Cython's negative index into an array of numpy is another one on Python 3.12.
+        place = len(board) - self._tops - 1
+        floor = np.partition(totals, place)[place]
         # Only these few are put in order: of two that are equal the one with the higher number stays.
         heavy = np.flatnonzero(totals >= floor)
         order = np.lexsort((rows[heavy], totals[heavy]))[::-1][: self._tops]
