@@ -40,8 +40,10 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def search(name: str, seconds: int, folder: Path = FOUND) -> int:
+def search(name: str, seconds: int, folder: Path = FOUND, *, same: int = 0) -> int:
     """Search for so long in processes of their own, which end where an input is found; the exit status of the last.
+
+    `same`: try so many inputs at most, and each time the same.
 
     Half of the time on the pure twins, whose coverage leads; then on the compiled ones, from what was learned.
     """
@@ -63,6 +65,8 @@ def search(name: str, seconds: int, folder: Path = FOUND) -> int:
         str(learned),
         str(seeds),
     ]
+    if same:
+        command[4:4] = ["-seed=1", f"-runs={same}"]
     for twins in ({"KTHENA_FAST_NO_EXTENSIONS": "1"}, {}):
         status = subprocess.run(command, check=False, env={**os.environ, **twins}).returncode
         if status:

@@ -132,12 +132,12 @@ class Client:
 
 
 def unchunked(wire: bytes, *, is_whole: bool) -> bytes:
-    """Decode chunks strictly. A broken answer stops between two of them and lacks the last one."""
+    """Decode chunks strictly, but for extensions. A broken answer stops between two of them and lacks the last one."""
     body = b""
     while wire:
         size, found, wire = wire.partition(b"\r\n")
         assert found, size
-        length = int(size, 16)
+        length = int(size.partition(b";")[0], 16)
         if length == 0:
             assert wire == b"\r\n", wire
             assert is_whole
