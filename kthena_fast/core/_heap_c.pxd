@@ -37,9 +37,14 @@ cdef class Heap:
     cdef long long _most
     cdef long long _most_per_user
     cdef list _lines
-    cdef list _peers
+    cdef list _rivals
     cdef readonly long long waiting
 
+    cpdef compete(self, object rivals)
+    @cython.locals(rivals=Rivals)
+    cdef int _join(self) except -1
+    @cython.locals(rivals=Rivals)
+    cdef int _part(self) except -1
     @cython.locals(ledger=Ledger, owed="long long", number="long long", row="long long", seats=Seats,
                    seat="unsigned int", head=Ticket)
     cpdef enter(self, Ticket ticket, object user, object units, object now, object standing=*)
@@ -61,7 +66,7 @@ cdef class Heap:
     cdef unsigned int _seat(self, long long row) except? 0xFFFFFFFF
     @cython.locals(ring=Ring, seats=Seats, seat="unsigned int", queue=Line)
     cdef unsigned int _sit(self, long long row, long long number, unsigned long long order) except 0
-    @cython.locals(least=double, heap=Heap, other=Line, words="unsigned long long[::1]")
+    @cython.locals(least=double, rivals=Rivals, heap=Heap, other=Line, words="unsigned long long[::1]")
     cdef int _lift_row(self, long long row, Line queue) except -1
     @cython.locals(seats=Seats, seat="unsigned int", queue=Line)
     cdef int detach(self, Ticket ticket) except -1
@@ -88,5 +93,9 @@ cdef class Heap:
     cpdef list standings(self, long long count, object now)
 
 
-@cython.locals(heap=Heap, found=Heap)
-cpdef best(object heaps)
+@cython.final
+cdef class Rivals:
+    cdef readonly dict busy
+
+    @cython.locals(heap=Heap, found=Heap)
+    cpdef Heap best(self)

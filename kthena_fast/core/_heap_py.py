@@ -120,7 +120,7 @@ class Ticket:
 
 
 class Heap:
-    __slots__ = ("_lift", "_lines", "_measure", "_model", "_most", "_most_per_user", "_peers", "ledger", "waiting")
+    __slots__ = ("_lift", "_lines", "_measure", "_model", "_most", "_most_per_user", "_rivals", "ledger", "waiting")
 
     def __init__(
         self,
@@ -142,13 +142,26 @@ class Heap:
         self._most_per_user = self.ledger.checked_count(most_per_user)
         # One line for each class, the one that is served first first.
         self._lines: list[line.Line] = []
-        self._peers: list[Heap] = [self]
+        self._rivals = [Rivals()]
         # Requests, not users.
         self.waiting = 0
 
-    def share_permits_with(self, heaps: "Iterable[Heap]") -> None:
-        """Name the heaps whose users wait for the same permits: a lift looks at all of them."""
-        self._peers = [self] + [heap for heap in heaps if heap is not self]
+    def compete(self, rivals: "Iterable[Rivals]") -> None:
+        """Name the permits that users of this heap wait for; none: nobody else waits for what they wait for."""
+        self._part()
+        self._rivals = list(rivals) or [Rivals()]
+        self._join()
+
+    def _join(self) -> None:
+        """Have rivals know that somebody waits here, if somebody does."""
+        if self.waiting > 0:
+            for rivals in self._rivals:
+                rivals.busy[self] = None
+
+    def _part(self) -> None:
+        """Have rivals know that nobody waits here any longer."""
+        for rivals in self._rivals:
+            rivals.busy.pop(self, None)
 
     def enter(self, ticket: Ticket, user: Any, units: Any, now: Any, standing: Any = DEFAULT) -> None:
         """Let a request wait, to be charged ``units`` when it is called; ``standing`` is from `Ledger.standing`."""
@@ -191,6 +204,8 @@ class Heap:
         ticket.seat = seat
         seats.fields[3 * seat + 1] += 1
         self.waiting += 1
+        if self.waiting == 1:
+            self._join()
 
     def admit(self, ticket: Ticket, user: Any, units: Any, now: Any, standing: Any = DEFAULT) -> None:
         """`enter` and `pop` in one, where nobody waits: nobody has to sit down to be called at once."""
@@ -246,6 +261,8 @@ class Heap:
         seat = queue.first()
         ticket: Ticket = seats.holders[2 * seat + 1]
         self.waiting -= 1
+        if self.waiting == 0:
+            self._part()
         if seats.fields[3 * seat + 1] == 1:
             # Before the ticket is looked at: it is not in any cache, and what is done here need not wait for it.
             if self._lift:
@@ -330,12 +347,13 @@ class Heap:
 
     def _lift_row(self, row: int, queue: "line.Line") -> None:
         least = -1.0
-        for heap in self._peers:
-            for other in heap._lines:
-                if other.rank != queue.rank or other.size == 0 or other.measure != queue.measure:
-                    continue
-                if least < 0.0 or other.first_key() < least:
-                    least = other.first_key()
+        for rivals in self._rivals:
+            for heap in rivals.busy:
+                for other in heap._lines:
+                    if other.rank != queue.rank or other.size == 0 or other.measure != queue.measure:
+                        continue
+                    if least < 0.0 or other.first_key() < least:
+                        least = other.first_key()
         if least < 0.0 and queue.left_row >= 0:
             least = queue.left_key
             words = self.ledger.ring.words
@@ -356,6 +374,8 @@ class Heap:
         seats = self.ledger.ring.seats
         seat = ticket.seat
         self.waiting -= 1
+        if self.waiting == 0:
+            self._part()
         seats.fields[3 * seat + 1] -= 1
         if seats.fields[3 * seat + 1] == 0:
             ticket.before = None
@@ -507,10 +527,18 @@ class Heap:
         return found
 
 
-def best(heaps: "Iterable[Heap]") -> Heap | None:
-    """The heap whose best is before all others', or None when nobody waits in any of them."""
-    found: Heap | None = None
-    for heap in heaps:
-        if heap.waiting > 0 and (found is None or heap.ahead_of(found)):
-            found = heap
-    return found
+class Rivals:
+    """The heaps in which somebody waits for the same permits; a heap is here as long as somebody waits in it."""
+
+    __slots__ = ("busy",)
+
+    def __init__(self) -> None:
+        self.busy: dict[Heap, None] = {}
+
+    def best(self) -> Heap | None:
+        """The heap whose first request is before all others', or None when nobody waits: O(heaps)."""
+        found: Heap | None = None
+        for heap in self.busy:
+            if found is None or heap.ahead_of(found):
+                found = heap
+        return found

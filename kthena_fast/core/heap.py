@@ -11,7 +11,7 @@
 3. The order is current: a charge or a refund moves a waiting user at once, in every heap where he waits; a turn of the
    ring moves him when his block of rows is swept (`Ledger.sweep`; each `pop` does a piece of it too).
 4. Policies: ``window`` orders by what the window holds; ``vtc`` by the counter, and lifts a user whose first request
-   arrives to the least counter among the users of his class who wait for the same permits (`Heap.share_permits_with`),
+   arrives to the least counter among the users of his class who wait for the same permits (`Heap.compete`),
    or if none waits to the counter of the user of his class who last left this queue; ``lcf`` is ``vtc`` without the
    lift; ``fcfs`` orders by arrival alone (for the simulator).
 5. A ticket holds its user's row from `enter` to `Ticket.leave`. Every ticket must leave, wherever it is; a second
@@ -19,7 +19,8 @@
 6. `Ticket.charged` is what this request has cost so far. `Ticket.charge` adds, `Ticket.settle` makes it exactly so
    much, giving back if need be, `Ticket.finish` settles and leaves. So: enter with the input (and what is reserved),
    charge events as they come, finish with the usage; or with 0 if the engine never got the request.
-7. A permit that several heaps may use goes to `best` of them.
+7. `Rivals` are the heaps in which somebody waits for the same permits; a permit goes to `Rivals.best`. Heaps in which
+   nobody waits cost nothing, however many there are.
 8. A request that may not wait is `QueueFull` with the ``reason`` ``"queue_full"`` or ``"user_queue_full"``, or
    `LedgerFull`. A call that the drawing does not know is a `RuntimeError`. Other errors as in `ledger`, the same in
    both twins; what was refused changed nothing.
@@ -33,15 +34,15 @@ if TYPE_CHECKING or NO_EXTENSIONS:
     from kthena_fast.core._heap_py import Heap as Heap
     from kthena_fast.core._heap_py import QueueFull as QueueFull
     from kthena_fast.core._heap_py import Ticket as Ticket
-    from kthena_fast.core._heap_py import best as best
+    from kthena_fast.core._heap_py import Rivals as Rivals
 else:
     try:
         from kthena_fast.core._heap_c import Heap as Heap
         from kthena_fast.core._heap_c import QueueFull as QueueFull
         from kthena_fast.core._heap_c import Ticket as Ticket
-        from kthena_fast.core._heap_c import best as best
+        from kthena_fast.core._heap_c import Rivals as Rivals
     except ModuleNotFoundError:
         from kthena_fast.core._heap_py import Heap as Heap
         from kthena_fast.core._heap_py import QueueFull as QueueFull
         from kthena_fast.core._heap_py import Ticket as Ticket
-        from kthena_fast.core._heap_py import best as best
+        from kthena_fast.core._heap_py import Rivals as Rivals

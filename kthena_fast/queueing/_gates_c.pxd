@@ -1,5 +1,7 @@
 cimport cython
 
+from kthena_fast.core cimport _heap_c as heaps
+
 cdef double LATEST_TIMER
 cdef double NEVER
 cdef double ALWAYS
@@ -8,7 +10,8 @@ cdef double ALWAYS
 cdef class Gate:
     cdef readonly str key
     cdef readonly long long out
-    cdef readonly list queues
+    cdef readonly set queues
+    cdef readonly heaps.Rivals rivals
 
     cpdef bint has_room(self, double now) except -1
     cpdef take(self, double now)

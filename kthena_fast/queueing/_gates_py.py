@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from kthena_fast.core import _heap_py as heaps
     from kthena_fast.queueing.gates import Limit
     from kthena_fast.queueing.queue import Queue
     from kthena_fast.routing.snapshot import Server
+else:
+    # A twin works with twins of its own kind, whatever the chooser chose.
+    heaps = import_module(__name__.replace("queueing._gates", "core._heap"))
 
 LATEST_TIMER: Final = 0.01
 """Seconds that a timer may be late without the turns after it being late too."""
@@ -20,14 +25,16 @@ ALWAYS: Final = math.inf
 class Gate:
     """What queues wait at. Times are seconds of the loop's clock."""
 
-    __slots__ = ("key", "out", "queues")
+    __slots__ = ("key", "out", "queues", "rivals")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.out = 0
         """Permits that requests hold."""
-        self.queues: list[Queue] = []
+        self.queues: set[Queue] = set()
         """Those that may use it."""
+        self.rivals = heaps.Rivals()
+        """The heaps of those in which somebody waits."""
 
     def has_room(self, now: float) -> bool:
         raise NotImplementedError

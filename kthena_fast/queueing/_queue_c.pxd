@@ -2,7 +2,6 @@ cimport cython
 
 from kthena_fast.core._heap_c cimport Heap
 from kthena_fast.queueing._estimates_c cimport Ratios
-from kthena_fast.queueing._gates_c cimport ServerGate
 from kthena_fast.telemetry._table_c cimport Table
 
 cdef double PACE_OF_NEWEST
@@ -18,7 +17,6 @@ cdef class Queue:
     cdef readonly Meter meter
     cdef readonly list gates
     cdef readonly double interval
-    cdef public ServerGate own_gate
     cdef public double called_at
 
     @cython.locals(newest=double)

@@ -23,7 +23,7 @@ LONGEST_RETRY: Final = 3600
 class Queue:
     """Made by `Turns`; times are seconds of the loop's clock."""
 
-    __slots__ = ("called_at", "gates", "heap", "interval", "match", "meter", "model", "own_gate", "ratios")
+    __slots__ = ("called_at", "gates", "heap", "interval", "match", "meter", "model", "ratios")
 
     def __init__(self, match: Match, heap: heaps.Heap, ratios: estimates.Ratios, meter: Meter) -> None:
         self.match = match
@@ -37,8 +37,6 @@ class Queue:
         """What its requests may go through, each with its weight."""
         self.interval = 0.0
         """Mean seconds between two turns while requests waited."""
-        self.own_gate: gates.ServerGate | None = None
-        """Its gate, if it has one only, which is a server's and shared with no other queue."""
         self.called_at = 0.0
         """When it was last somebody's turn."""
 

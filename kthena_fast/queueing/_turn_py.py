@@ -178,8 +178,8 @@ class Turn(heaps.Ticket):
             # Also where its account could not be settled.
             self._leave()
             queue.meter.ended()
-            if queue.own_gate is not gate or queue.heap.waiting > 0:
-                self._terms.turns.on_free(gate)
+            if len(gate.rivals.busy) > 0:
+                self._terms.turns.call_waiting(gate)
 
     def _take(self, tokens_in: int, tokens_out: int) -> None:
         # Engines that report no input (or no output) have said nothing about it.

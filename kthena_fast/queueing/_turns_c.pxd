@@ -39,7 +39,7 @@ cdef class Turns:
     cdef object _snapshot
     cdef object _sweeper
 
-    @cython.locals(queue=Queue, gate=gates.ServerGate, turn=turn_room.Turn)
+    @cython.locals(queue=Queue, gate=gates.Gate, turn=turn_room.Turn)
     cpdef turn_room.Turn enter(self, Exchange exchange, object match, double now)
     @cython.locals(exchange=Exchange, queue=Queue)
     cdef int _enter(self, turn_room.Turn turn, object now, bint at_once) except -1
@@ -49,10 +49,9 @@ cdef class Turns:
     cdef gates.Gate _open_gate(self, Queue queue, double now)
     @cython.locals(heap=heaps.Heap, ticket=heaps.Ticket, turn=turn_room.Turn, queue=Queue, waited=double)
     cdef bint _call(self, gates.Gate gate, double now) except -1
+    @cython.locals(queue=Queue, heap=heaps.Heap, best=heaps.Heap)
     cdef heaps.Heap _best(self, gates.Gate gate)
     cdef bint _has_pods(self, Queue queue) except -1
     @cython.locals(now=double)
     cpdef call_waiting(self, gates.Gate gate)
     cdef int _wake_when_ready(self, gates.Gate gate) except -1
-    @cython.locals(queue=Queue)
-    cpdef on_free(self, gates.Gate gate)

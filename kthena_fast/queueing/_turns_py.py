@@ -126,21 +126,20 @@ class Turns:
         queue = self._by_match.get(match)
         if queue is None:
             queue = self._queue_at(match)
-        gate = queue.own_gate
-        # What nearly every request meets: it would wait alone, for permits that are this queue's only.
-        if gate is not None and (queue.heap.waiting > 0 or not gate.has_room(now)):
-            gate = None
-        if gate is None and (self._snapshot is None or not self._snapshot.is_usable(match)):
+        # What nearly every request meets: a permit that nobody waits for.
+        gate = self._open_gate(queue, now)
+        server = gate.server() if gate is not None and len(gate.rivals.busy) == 0 else None
+        if server is None and (self._snapshot is None or not self._snapshot.is_usable(match)):
             # Nobody begins to wait for a server that has no pod.
             raise errors.no_ready_pod(match.model)
         turn = turn_room.Turn.__new__(turn_room.Turn)
         turn.begin(self.terms, queue, exchange, now)
         exchange.policy = self.policy
-        self._enter(turn, self.terms.wall(), gate is not None)
-        if gate is not None:
+        self._enter(turn, self.terms.wall(), server is not None)
+        if gate is not None and server is not None:
             gate.take(now)
             turn.gate = gate
-            turn.server = gate.server()
+            turn.server = server
             queue.called_at = now
             queue.meter.called(0.0)
         else:
@@ -229,8 +228,7 @@ class Turns:
     def _call(self, gate: gates.Gate, now: float) -> bool:
         """Give one permit of a gate that has room to the best who can use it; False: nobody can."""
         server = gate.server()
-        queue = gate.queues[0]
-        heap = queue.heap if len(gate.queues) == 1 and server is not None else self._best(gate)
+        heap = gate.rivals.best() if server is not None else self._best(gate)
         ticket = heap.pop(self.terms.wall()) if heap is not None else None
         if ticket is None:
             return False
@@ -248,8 +246,13 @@ class Turns:
         return True
 
     def _best(self, gate: gates.Gate) -> heaps.Heap | None:
-        is_bound = gate.server() is not None
-        return heaps.best([queue.heap for queue in gate.queues if is_bound or self._has_pods(queue)])
+        """Where the best waits of those who have pods."""
+        best: heaps.Heap | None = None
+        for queue in gate.queues:
+            heap = queue.heap
+            if heap.waiting > 0 and (best is None or heap.ahead_of(best)) and self._has_pods(queue):
+                best = heap
+        return best
 
     def _has_pods(self, queue: queues.Queue) -> bool:
         return self._snapshot is not None and self._snapshot.is_usable(queue.match)
@@ -281,13 +284,6 @@ class Turns:
             pass
         gate.is_awaited = False
         self._wake_when_ready(gate)
-
-    def on_free(self, gate: gates.Gate) -> None:
-        """A turn has given its permit back, and somebody may wait for it."""
-        for queue in gate.queues:
-            if queue.heap.waiting > 0:
-                self.call_waiting(gate)
-                return
 
     def _on_timeout(self, turn: turn_room.Turn) -> None:
         if turn.is_waiting:
@@ -386,8 +382,8 @@ class Turns:
         queue = queues.Queue(match, heap, ratios, self._report.meter(model))
         for weight, gate in self._gates_of(match):
             queue.gates.append((weight, gate))
-            gate.queues.append(queue)
-        _introduce([gate for _, gate in queue.gates])
+            gate.queues.add(queue)
+        heap.compete([gate.rivals for _, gate in queue.gates])
         self.queues[match.destination] = queue
         return queue
 
@@ -395,8 +391,7 @@ class Turns:
         """Its routes are gone: it gets no more permits."""
         for _, gate in queue.gates:
             gate.queues.remove(queue)
-        queue.own_gate = None
-        _introduce([gate for _, gate in queue.gates])
+        queue.heap.compete([])
 
     def _gates_of(self, match: Match) -> Iterator[tuple[int, gates.Gate]]:
         if self._max_qps is not None:
@@ -428,12 +423,3 @@ class Turns:
 def _turns_at(queue: queues.Queue) -> list[turn_room.Turn]:
     """Who waits there, the least served first, each user's oldest first."""
     return [turn for turn in queue.heap.tickets() if isinstance(turn, turn_room.Turn)]
-
-
-def _introduce(changed: list[gates.Gate]) -> None:
-    """Tell each queue at these gates with which others it shares permits."""
-    for gate in changed:
-        for queue in gate.queues:
-            only = queue.gates[0][1] if len(queue.gates) == 1 and len(gate.queues) == 1 else None
-            queue.own_gate = only if isinstance(only, gates.ServerGate) else None
-            queue.heap.share_permits_with([neighbour.heap for _, shared in queue.gates for neighbour in shared.queues])

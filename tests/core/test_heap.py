@@ -198,7 +198,9 @@ def test_vtc_lifts_by_share_and_within_the_class(ledgers: ModuleType, heaps: Mod
 def test_vtc_looks_at_all_who_wait_for_the_same_permits(ledgers: ModuleType, heaps: ModuleType) -> None:
     ledger = ledgers.Ledger(64.0, 8)
     first, second = heaps.Heap(ledger, "m", "vtc"), heaps.Heap(ledger, "n", "vtc")
-    second.share_permits_with([first, second])
+    permits = heaps.Rivals()
+    first.compete([permits])
+    second.compete([heaps.Rivals(), permits])
     charge(first, heaps, "ann", 500)
     enter(first, heaps, "ann")
     enter(second, heaps, "bob")
@@ -224,16 +226,52 @@ def test_fcfs_knows_only_arrival(ledgers: ModuleType, heaps: ModuleType) -> None
 def test_the_best_of_several_heaps_is_the_best_of_all_who_wait(ledgers: ModuleType, heaps: ModuleType) -> None:
     ledger = ledgers.Ledger(64.0, 8)
     first, second, empty = (heaps.Heap(ledger, model) for model in ("a", "b", "c"))
-    assert heaps.best([first, second, empty]) is None
+    permits = heaps.Rivals()
+    for heap in (second, first, empty):
+        heap.compete([permits])
+    assert permits.best() is None
     enter(first, heaps, "ann")
     enter(second, heaps, "ann")
-    assert heaps.best([second, first, empty]) is first
+    assert permits.best() is first
     ledger.charge(ledger.find("a", "ann"), 1, START)
-    assert heaps.best([first, empty, second]) is second
+    assert permits.best() is second
     assert (empty.ahead_of(first), first.ahead_of(empty), first.ahead_of(first)) == (False, True, False)
     enter(first, heaps, "bob", standing=ledger.standing(1, 1))
     first.pop(START)
-    assert heaps.best([first, second]) is second
+    assert permits.best() is second
+
+
+def test_only_heaps_in_which_somebody_waits_are_looked_at(ledgers: ModuleType, heaps: ModuleType) -> None:
+    ledger = ledgers.Ledger(64.0, 8)
+    first, second = heaps.Heap(ledger, "a"), heaps.Heap(ledger, "b")
+    permits, others = heaps.Rivals(), heaps.Rivals()
+    first.compete([permits])
+    second.compete([permits, others])
+    called, gone = enter(first, heaps, "ann"), enter(second, heaps, "bob")
+    last = enter(second, heaps, "cy")
+    assert (list(permits.busy), list(others.busy)) == ([first, second], [second])
+    assert first.pop(START) is called
+    gone.leave()
+    assert (list(permits.busy), list(others.busy)) == ([second], [second])
+    second.compete([others])
+    assert (list(permits.busy), list(others.busy)) == ([], [second])
+    last.leave()
+    assert not others.busy
+
+
+def test_a_heap_that_competes_with_nobody_lifts_to_its_own_least(ledgers: ModuleType, heaps: ModuleType) -> None:
+    ledger = ledgers.Ledger(64.0, 8)
+    first, second = heaps.Heap(ledger, "m", "vtc"), heaps.Heap(ledger, "n", "vtc")
+    permits = heaps.Rivals()
+    first.compete([permits])
+    second.compete([permits])
+    second.compete([])
+    charge(first, heaps, "ann", 500)
+    enter(first, heaps, "ann")
+    charge(second, heaps, "bob", 7)
+    enter(second, heaps, "bob")
+    enter(second, heaps, "cy")
+    assert ledger.counter(ledger.find("n", "cy")) == 7
 
 
 def test_a_cancelled_request_leaves_from_anywhere(ledgers: ModuleType, heaps: ModuleType) -> None:

@@ -50,8 +50,9 @@ class World:
         self.queues = [
             self.heaps.Heap(self.ledger, model, policy, most=12, most_per_user=4) for model in ("m", "m", "n")
         ]
-        self.queues[0].share_permits_with([self.queues[2]])
-        self.queues[2].share_permits_with([self.queues[0]])
+        self.permits = self.heaps.Rivals()
+        self.queues[0].compete([self.permits])
+        self.queues[2].compete([self.permits, self.heaps.Rivals()])
         self.tickets: list[Any] = []
         self.pinned: list[int] = []
         self.full = (self.ledgers.LedgerFull, self.heaps.QueueFull)
@@ -109,6 +110,8 @@ class World:
                 for queue in self.queues
             ],
             [self.queues[0].ahead_of(other) for other in self.queues],
+            [self.queues.index(heap) for heap in self.permits.busy],
+            None if (best := self.permits.best()) is None else self.queues.index(best),
             [(ticket.is_waiting, ticket.is_called, ticket.charged) for ticket in self.tickets],
         )
 

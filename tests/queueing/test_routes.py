@@ -154,7 +154,7 @@ async def test_a_queue_that_is_closed_is_no_neighbour_of_those_that_stay() -> No
     (await desk.come("a", model="n")).turn.end()
     desk.change(one_server(previous=both))
     (queue,) = desk.turns.queues.values()
-    assert queue.gates[0][1].queues == [queue]
+    assert queue.gates[0][1].queues == {queue}
 
 
 async def test_a_change_that_concerns_nobody_who_waits_moves_nobody() -> None:
