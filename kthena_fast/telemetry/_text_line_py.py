@@ -20,7 +20,7 @@ NO_WAIT: Final = " queue_time=0ms queue_position=0"
 _LONGEST_KEPT: Final = 64
 """Characters up to which a path is remembered: those of the API."""
 
-_MOST_KEPT: Final = 4096
+_MOST_KEPT: Final = 65536
 """Combinations of names that are remembered; then all are forgotten."""
 
 
