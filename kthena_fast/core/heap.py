@@ -33,16 +33,16 @@ from kthena_fast.core._choice import NO_EXTENSIONS
 if TYPE_CHECKING or NO_EXTENSIONS:
     from kthena_fast.core._heap_py import Heap as Heap
     from kthena_fast.core._heap_py import QueueFull as QueueFull
-    from kthena_fast.core._heap_py import Ticket as Ticket
     from kthena_fast.core._heap_py import Rivals as Rivals
+    from kthena_fast.core._heap_py import Ticket as Ticket
 else:
     try:
         from kthena_fast.core._heap_c import Heap as Heap
         from kthena_fast.core._heap_c import QueueFull as QueueFull
-        from kthena_fast.core._heap_c import Ticket as Ticket
         from kthena_fast.core._heap_c import Rivals as Rivals
+        from kthena_fast.core._heap_c import Ticket as Ticket
     except ModuleNotFoundError:
         from kthena_fast.core._heap_py import Heap as Heap
         from kthena_fast.core._heap_py import QueueFull as QueueFull
-        from kthena_fast.core._heap_py import Ticket as Ticket
         from kthena_fast.core._heap_py import Rivals as Rivals
+        from kthena_fast.core._heap_py import Ticket as Ticket

@@ -15,7 +15,7 @@ cdef class Lane:
     cdef object _way, _loop
     cdef State_c _state
     # the connection
-    cdef object _transport, _parser, _pressure, _idle_deadline, _head_deadline, _ending, _probing
+    cdef object _transport, _send, _parser, _pressure, _idle_deadline, _head_deadline, _ending, _probing
     cdef int _phase
     cdef str _peer
     cdef bint _trusted, _is_tls, _is_paused, _half_closed, _is_lost

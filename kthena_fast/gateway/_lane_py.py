@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import httptools
@@ -89,6 +90,7 @@ class Lane:
         "_pressure",
         "_probing",
         "_progress",
+        "_send",
         "_state",
         "_target",
         "_task",
@@ -109,6 +111,8 @@ class Lane:
         self._loop = way.loop
         # the connection
         self._transport: asyncio.Transport
+        self._send: Callable[[bytes], None]
+        """Its `write`, which every chunk would have to look for."""
         self._parser: httptools.HttpRequestParser | None = None
         self._pressure = Pressure()
         self._phase = _BETWEEN
@@ -150,6 +154,7 @@ class Lane:
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        self._send = transport.write
         way = self._way
         way.lanes.add(self)
         way.connection_made()
@@ -520,9 +525,12 @@ class Lane:
         self.write(b"".join((STATUS_LINES[status], head, end, first)))
 
     def write(self, data: bytes) -> None:
-        # uvloop raises for a write to a transport that was closed since this iteration of the loop began.
-        if not self._transport.is_closing():
-            self._transport.write(data)
+        try:
+            self._send(data)
+        except RuntimeError:
+            # uvloop raises for a write to a transport that was closed since this iteration of the loop began.
+            if not self._transport.is_closing():
+                raise
 
     def attach(self, flow: Flow | None) -> None:
         self._pressure.flow = flow

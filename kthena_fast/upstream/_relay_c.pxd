@@ -1,6 +1,7 @@
 import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
+from kthena_fast.wire cimport _chunks as chunks
 from kthena_fast.wire cimport _headers_c as headers
 from kthena_fast.wire cimport _lines as lines
 from kthena_fast.wire cimport _heads_c as heads
@@ -44,8 +45,12 @@ cdef class Relay:
     cdef _choose_framing(self)
     cdef str _feed(self, bytes data)
     cdef _count(self, bytes data)
-    @cython.locals(problem=str, out=bytes)
+    @cython.locals(problem=str, out=bytes, taken=Py_ssize_t)
     cdef _pass(self, bytes data)
+    @cython.locals(scanner=Scanner_c, at=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t)
+    cdef Py_ssize_t _take_plain(self, bytes data) except -1
+    @cython.locals(at=Py_ssize_t, end=Py_ssize_t)
+    cdef _keep_plain(self, bytes data, Py_ssize_t taken)
 
     @cython.locals(complete=bint, held=bytes, pieces=list, out=bytes)
     cdef bytes _to_client(self, bytes data)

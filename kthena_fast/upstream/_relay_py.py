@@ -6,6 +6,8 @@ Rules
 2. Chunks are passed on as received (`_raw`) for as long as every received piece ends where a chunk ends. So at any
    moment the client stands between two chunks, and from the first piece that does not fit, or that must be edited,
    the rest of the answer is framed anew. There is no way back to raw.
+   While it stands there, pieces that are plain chunks and nothing else need no parser: llhttp is between two chunks
+   before them and after them, so it is not asked at all.
 3. What stands behind a message's end is never passed on, and its connection is never used again.
 4. Callbacks of the parser only note; what follows from them is done once the parser has returned.
 5. Whoever waits is told last: by then the answer is finished or aborted, and the connection may be lent to another.
@@ -25,6 +27,7 @@ from kthena_fast.exchange.downstream import Downstream, Flow, Framing
 from kthena_fast.exchange.record import Exchange, Headers
 from kthena_fast.upstream import broken
 from kthena_fast.upstream.attempt import Outcome, Tally
+from kthena_fast.wire import _chunks as chunks
 from kthena_fast.wire import _lines as lines
 from kthena_fast.wire import headers, heads, sse, usage
 from kthena_fast.wire.headers import Unsafe
@@ -336,8 +339,17 @@ class Relay:
             self._complete = True
 
     def _pass(self, data: bytes) -> None:
-        problem = self._feed(data) if data else ""
-        out = self._to_client(data)
+        problem = ""
+        taken = self._take_plain(data) if self._raw and self._at_boundary else 0
+        if taken and taken == len(data):
+            out = data
+        else:
+            if taken:
+                self._keep_plain(data, taken)
+                problem = self._feed(data[taken:])
+            elif data:
+                problem = self._feed(data)
+            out = self._to_client(data)
         if out:
             if self._exchange.first_byte is None:
                 self._exchange.first_byte = self._loop.time()
@@ -348,6 +360,30 @@ class Relay:
             self._finish()
         elif problem:
             self._cut(problem)
+
+    def _take_plain(self, data: bytes) -> int:
+        """Take the plain chunks at the beginning of `data`, as long as each is an event that goes on as it is; up to
+        where."""
+        scanner = self._scanner
+        at = 0
+        while scanner is not None and at < len(data):
+            start = chunks.body_start(data, at)
+            if start < 0:
+                break
+            end = chunks.body_end(data, at)
+            if not scanner.passes(data, start, end):
+                break
+            self._size += end - start
+            at = end + 2
+        return at
+
+    def _keep_plain(self, data: bytes, taken: int) -> None:
+        """Note the chunks in `data[:taken]` as the parser would have: what follows may have to be framed anew."""
+        at = 0
+        while at < taken:
+            end = chunks.body_end(data, at)
+            self._pieces.append(data[chunks.body_start(data, at) : end])
+            at = end + 2
 
     def _to_client(self, data: bytes) -> bytes:
         """What goes to the client for the pieces that the parser made of `data`; rule 2."""

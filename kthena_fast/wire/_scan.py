@@ -1,6 +1,6 @@
 """Steps over JSON and lines in bytes, for the twins of this room.
 
-``_scan.pxd`` holds the same five functions in C (``memchr``, ``memmem``) and the compiled twins take those in place
+``_scan.pxd`` holds the same five functions in C (``memchr``, SSE2) and the compiled twins take those in place
 of these, without a call; the agreement tests of ``peek`` and ``sse`` hold the two to the same answers. Every function
 looks at ``data[at:end]`` only, answers an index into ``data`` or -1, and reads each byte a bounded number of times
 whatever the bytes are.
@@ -19,7 +19,7 @@ _OPENING: Final = b"{["
 
 
 def find(data: bytes, needle: bytes, at: int, end: int) -> int:
-    """Where ``needle`` (not empty) begins."""
+    """Where ``needle`` (two bytes or more) begins."""
     return data.find(needle, at, end)
 
 

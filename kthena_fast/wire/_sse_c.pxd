@@ -46,6 +46,9 @@ cdef class Scanner:
     )
     cpdef bytes feed(self, data)
 
+    @cython.locals(lf=Py_ssize_t, at=Py_ssize_t, reports=bint)
+    cpdef bint passes(self, bytes data, Py_ssize_t start, Py_ssize_t end) except -1
+
     @cython.locals(held=bytes, released=bint, head=bytes, payload=bytes, removed=bint)
     cpdef bytes flush(self)
 
@@ -61,6 +64,8 @@ cdef class Scanner:
     cdef object _read_long(self, bytes head, bytes tail)
 
     cdef bint _judge(self, bytes data, Py_ssize_t at, Py_ssize_t end) except -1
+    cdef Py_ssize_t _count(self, bytes data, Py_ssize_t at, Py_ssize_t end) except -2
+    cdef bint _report(self, bytes data, Py_ssize_t at, Py_ssize_t end) except -1
 
 
 cdef bytes _joined(bytes event)
@@ -78,5 +83,8 @@ cdef bint _is_generated(bytes data, Py_ssize_t at, Py_ssize_t end) except -1
 
 @cython.locals(after=Py_ssize_t, value=Py_ssize_t)
 cdef bint _says_something(bytes data, Py_ssize_t at, Py_ssize_t end) except -1
+
+@cython.locals(length=Py_ssize_t)
+cdef bint _is_generated_member(bytes data, Py_ssize_t at, Py_ssize_t end) except -1
 
 cdef bint _is_filled(bytes data, Py_ssize_t at, Py_ssize_t end) except -1

@@ -118,6 +118,23 @@ class Scanner:
         kept.append(text[sent:upto])
         return kept[0] if len(kept) == 1 else b"".join(kept)
 
+    def passes(self, data: bytes, start: int, end: int) -> bool:
+        """`feed`, where ``data[start:end]`` is one event of one data line and stays; else nothing is done."""
+        if self._held or self._lf_follows or not self._bare or end - start > _LIMIT:
+            return False
+        lf = scan.find_byte(data, _LF, start, end)
+        if lf < 0 or lf != end - 2 or data[lf + 1] != _LF or lf - start < 5:
+            return False
+        if scan.find_byte(data, _CR, start, lf) >= 0 or scan.find(data, _DATA, start, start + 5) != start:
+            return False
+        reports = _may_report(data, start + 5, lf)
+        if reports and self._strip:
+            return False
+        at = self._count(data, start + 5, lf)
+        if reports and at >= 0:
+            self._report(data, at, lf)
+        return True
+
     def flush(self) -> bytes:
         """What was held back, now that the body has ended. An event that lacks only its empty line is still read."""
         held = self._held
@@ -207,19 +224,26 @@ class Scanner:
 
     def _judge(self, data: bytes, at: int, end: int) -> bool:
         """Read the payload ``data[at:end]`` of an event; whether the event is to be removed."""
+        at = self._count(data, at, end)
+        return at >= 0 and _may_report(data, at, end) and self._report(data, at, end)
+
+    def _count(self, data: bytes, at: int, end: int) -> int:
+        """Note what an event is; where the object begins that it holds, or -1."""
         at = scan.space_end(data, at, end)
         if at >= end:
-            return False
+            return -1
         if data[at] != _OPEN:
             if data[at] == _OPEN_LIST and data[at:end].rstrip() == _DONE:
                 self.done = True
-            return False
+            return -1
         if _is_generated(data, at, end):
             self.events += 1
         elif scan.find(data, _CHOICES, at, end) < 0 and _TERMINAL.search(data, at, end):
             self.done = True
-        if not _may_report(data, at, end):
-            return False
+        return at
+
+    def _report(self, data: bytes, at: int, end: int) -> bool:
+        """Read the usage in an object; whether there is nothing else in it."""
         try:
             document = orjson.loads(data[at:end])
         except orjson.JSONDecodeError:
@@ -322,7 +346,7 @@ def _says_something(data: bytes, at: int, end: int) -> bool:
         value = _value_of(data, after, end)
         if value < 0:
             return False
-        if _is_filled(data, value, end) and data[at + 1 : after - 1] not in _NOT_GENERATED:
+        if _is_filled(data, value, end) and _is_generated_member(data, at + 1, after - 1):
             return True
         value = scan.value_end(data, value, end)
         if value < 0:
@@ -332,6 +356,12 @@ def _says_something(data: bytes, at: int, end: int) -> bool:
             return False
         at = scan.space_end(data, at + 1, end)
     return False
+
+
+def _is_generated_member(data: bytes, at: int, end: int) -> bool:
+    length = end - at
+    # Most names need not be looked up: none of those that are known has their length.
+    return (length != 4 and length != 11 and length != 13) or data[at:end] not in _NOT_GENERATED  # noqa: PLR1714
 
 
 def _is_filled(data: bytes, at: int, end: int) -> bool:

@@ -5,6 +5,8 @@ empty line, the ``data`` lines of an event are joined. It does not follow the ta
 
 ``feed(data)`` answers what the client gets next: ``data`` itself when nothing is held or removed (the caller may ask by
 ``is``), else other bytes, perhaps none. ``flush()`` answers what is still held when the body has ended.
+``passes(data, start, end)`` is `feed` without a copy for what streams are made of: True if ``data[start:end]`` is one
+whole event that goes on as it is, and was read; False if nothing was done.
 
 1. Nothing is ever changed but this: with ``strip_usage``, an event of OpenAI's whose ``choices`` is empty and whose
    ``usage`` is an object is removed with the empty line that ends it.
