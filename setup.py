@@ -43,6 +43,7 @@ TWINS: tuple[str, ...] = (
     "wire/headers",
     "wire/heads",
     "wire/peek",
+    "wire/peek_walk",
     "wire/sse",
     "wire/targets",
     "wire/usage",

@@ -1,7 +1,7 @@
 import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
-from kthena_fast.wire._peek_c cimport Peek as Peek_c
+from kthena_fast.wire._peek_walk_c cimport Peek as Peek_c
 
 cdef int _HEADER, _USER, _USER_ID, _FIELD, _ANONYMOUS
 

@@ -12,7 +12,7 @@ from kthena_fast.upstream._forward_c cimport Forwarder as Forwarder_c, Forwardin
 from kthena_fast.wire cimport _headers_c as wire_headers
 from kthena_fast.wire cimport _peek_c as wire_peek
 from kthena_fast.wire cimport _targets_c as targets
-from kthena_fast.wire._peek_c cimport Peek as Peek_c
+from kthena_fast.wire._peek_walk_c cimport Peek as Peek_c
 
 
 @cython.final

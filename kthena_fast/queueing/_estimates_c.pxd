@@ -1,7 +1,7 @@
 cimport cython
 
 from kthena_fast.exchange._record_c cimport Exchange
-from kthena_fast.wire._peek_c cimport Peek
+from kthena_fast.wire._peek_walk_c cimport Peek
 
 cdef double BYTES_PER_TOKEN
 cdef double TOKENS_PER_EVENT

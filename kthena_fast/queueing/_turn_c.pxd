@@ -5,7 +5,7 @@ from kthena_fast.exchange._record_c cimport Exchange
 from kthena_fast.queueing._estimates_c cimport RecentAnswers
 from kthena_fast.queueing._gates_c cimport Gate
 from kthena_fast.queueing._queue_c cimport Queue
-from kthena_fast.wire._peek_c cimport Peek
+from kthena_fast.wire._peek_walk_c cimport Peek
 from kthena_fast.wire._usage_c cimport Usage
 
 cdef long long MOST_UNITS

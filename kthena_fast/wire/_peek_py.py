@@ -1,12 +1,19 @@
 """The source of both twins of ``wire.peek``, where the contract is."""
 
-from typing import Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from kthena_fast.wire import _lines as lines
 from kthena_fast.wire import _scan as scan
 from kthena_fast.wire import malformed
+
+if TYPE_CHECKING:
+    from kthena_fast.wire import _peek_walk_py as walk
+else:
+    # A twin works with twins of its own kind, whatever the chooser chose.
+    walk = import_module(__name__.replace("_peek", "_peek_walk"))
 
 _QUOTE: Final = ord('"')
 _BACKSLASH: Final = ord("\\")
@@ -26,81 +33,15 @@ _NAMES: Final = {
     b"max_tokens": 32,
     b"max_completion_tokens": 64,
 }
-_PROMPTS: Final = (
-    "messages",
-    "prompt",
-    "input",
-    "system",
-    "instructions",
-    "query",
-    "queries",
-    "documents",
-    "text_1",
-    "text_2",
-)
-_IMAGES: Final = frozenset(("image", "image_url", "input_image"))
-# messages[].content[].content[].text is seven steps down; the bound keeps a hostile body off the C stack.
-_DEEPEST: Final = 16
-# What a budget of tokens can sensibly be; it fits the C integers of the ledger.
-_MOST_TOKENS: Final = 2**31 - 1
 
 
-class Peek:
-    """What is known of one body.
-
-    Spans are byte offsets into it, ``[start, end)`` of the JSON value, -1 when the name is absent. ``stream`` is true
-    for JSON ``true`` only. ``user`` and ``user_id`` are strings that are not empty; budgets are integers from 0 to
-    2**31 - 1.
-    """
-
-    __slots__ = (
-        "continuous_usage",
-        "empty",
-        "has_prompt",
-        "images",
-        "include_usage",
-        "max_completion_tokens",
-        "max_tokens",
-        "model",
-        "model_end",
-        "model_start",
-        "object_end",
-        "prompt_bytes",
-        "prompt_tokens",
-        "stream",
-        "stream_options_end",
-        "stream_options_start",
-        "user",
-        "user_id",
-    )
-
-    def __init__(self) -> None:
-        self.model: str | None = None
-        self.model_start = -1
-        self.model_end = -1
-        self.stream = False
-        self.stream_options_start = -1
-        self.stream_options_end = -1
-        self.include_usage = False
-        self.continuous_usage = False
-        # Of the closing brace.
-        self.object_end = -1
-        # The object has no members.
-        self.empty = True
-        self.user: str | None = None
-        self.user_id: str | None = None
-        self.max_tokens: int | None = None
-        self.max_completion_tokens: int | None = None
-        self.has_prompt = False
-        self.prompt_bytes = 0
-        self.prompt_tokens = 0
-        self.images = 0
-
-
-def peek(body: bytes) -> Peek:
+def peek(body: bytes) -> walk.Peek:
     """Read ``body`` once; raise ``Malformed`` when it is not one JSON object or would read differently elsewhere."""
     if type(body) is not bytes:
         raise TypeError("a body is bytes")
+    found = walk.Peek()
+    if scan.COMPILED and walk.walk(found, body):
+        return found
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -108,13 +49,13 @@ def peek(body: bytes) -> Peek:
         raise malformed.Malformed("invalid_json", f"The body is not valid JSON: {error}.") from None
     if type(document) is not dict:
         raise malformed.Malformed("invalid_json", "The body must be a JSON object.")
-    found = Peek()
+    found = walk.Peek()
     _find(found, body)
     _read(found, document)
     return found
 
 
-def require_model(found: Peek) -> str:
+def require_model(found: walk.Peek) -> str:
     """The name of the model, as it was written; ``Malformed`` when there is none or it is blank."""
     model = found.model
     if model is None or not model or model.isspace():
@@ -122,7 +63,7 @@ def require_model(found: Peek) -> str:
     return model
 
 
-def splice(body: bytes, found: Peek, model: str | None, include_usage: bool) -> bytes:
+def splice(body: bytes, found: walk.Peek, model: str | None, include_usage: bool) -> bytes:
     """``body`` with ``model`` in the place of its model and, if asked, with ``stream_options.include_usage`` true.
 
     Each other byte stays, the client's other stream options among them; ``body`` itself when there is nothing to do.
@@ -150,7 +91,7 @@ def splice(body: bytes, found: Peek, model: str | None, include_usage: bool) -> 
     return b"".join(pieces)
 
 
-def _usage_edit(body: bytes, found: Peek) -> tuple[int, int, bytes] | None:
+def _usage_edit(body: bytes, found: walk.Peek) -> tuple[int, int, bytes] | None:
     start = found.stream_options_start
     end = found.stream_options_end
     if start < 0:
@@ -169,7 +110,7 @@ def _usage_edit(body: bytes, found: Peek) -> tuple[int, int, bytes] | None:
     return start + 1, start + 1, b'"include_usage":true' + comma
 
 
-def _find(found: Peek, data: bytes) -> None:
+def _find(found: walk.Peek, data: bytes) -> None:
     """Fill the spans. ``data`` is an object by orjson's word; a scan that loses its way says so and never goes on."""
     end = len(data)
     seen = 0
@@ -225,7 +166,7 @@ def _name_bit(data: bytes, start: int, end: int) -> int:
     return _NAMES.get(lines.part(data, start + 1, end - 1), 0)
 
 
-def _read(found: Peek, document: dict[str, Any]) -> None:
+def _read(found: walk.Peek, document: dict[str, Any]) -> None:
     found.model = _text(document.get("model"))
     found.stream = document.get("stream") is True
     options = document.get("stream_options")
@@ -236,7 +177,7 @@ def _read(found: Peek, document: dict[str, Any]) -> None:
     found.user_id = _text(document.get("userId")) or None
     found.max_tokens = _budget(document.get("max_tokens"))
     found.max_completion_tokens = _budget(document.get("max_completion_tokens"))
-    for name in _PROMPTS:
+    for name in walk.PROMPTS:
         value = document.get(name)
         if value is not None:
             found.has_prompt = True
@@ -249,17 +190,17 @@ def _text(value: object) -> str | None:
 
 def _budget(value: object) -> int | None:
     # A bool is an int to isinstance.
-    if type(value) is int and 0 <= value <= _MOST_TOKENS:
+    if type(value) is int and 0 <= value <= walk.MOST_TOKENS:
         return value
     return None
 
 
-def _measure(found: Peek, value: Any, depth: int) -> None:
+def _measure(found: walk.Peek, value: Any, depth: int) -> None:
     """Add to the counts what ``value`` holds: text, tokens, blocks and messages, lists of any of them."""
     if type(value) is str:
         # len() of ASCII is its size in UTF-8 and costs nothing.
         found.prompt_bytes += len(value) if value.isascii() else len(value.encode())
-    elif depth >= _DEEPEST:
+    elif depth >= walk.COUNTED:
         return
     elif type(value) is list:
         if value and type(value[0]) is int:
@@ -276,5 +217,5 @@ def _measure(found: Peek, value: Any, depth: int) -> None:
         if content is not None:
             _measure(found, content, depth + 1)
         kind = value.get("type")
-        if type(kind) is str and kind in _IMAGES:
+        if type(kind) is str and kind in walk.IMAGES:
             found.images += 1

@@ -3,8 +3,12 @@
 # They stay in the bounds they are given: at and end come from len(data) or from an answer of these functions, and
 # nothing is read when at >= end.
 
+cdef enum:
+    COMPILED = 1
+
 cdef extern from "string.h" nogil:
     void *memchr(const void *, int, size_t)
+    int memcmp(const void *, const void *, size_t)
 
 cdef extern from *:
     """
@@ -45,8 +49,28 @@ cdef extern from *:
         }
         return NULL;
     }
+
+    /* The first byte that is a quote, a backslash or no printable ASCII. As signed bytes, those that are below the
+       blank are the control characters and all that is beyond ASCII. */
+    static inline const unsigned char *kthena_plain_end(const unsigned char *at, const unsigned char *end)
+    {
+    #ifdef __SSE2__
+        const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\\\'), blank = _mm_set1_epi8(' ');
+        for (; end - at >= 16; at += 16) {
+            const __m128i bytes = _mm_loadu_si128((const __m128i *) at);
+            const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash));
+            const int hits = _mm_movemask_epi8(_mm_or_si128(marks, _mm_cmplt_epi8(bytes, blank)));
+            if (hits)
+                return at + __builtin_ctz((unsigned int) hits);
+        }
+    #endif
+        while (at < end && *at != '"' && *at != '\\\\' && *at >= ' ' && *at < 0x80)
+            at++;
+        return at;
+    }
     #endif
     """
+    const unsigned char *kthena_plain_end(const unsigned char *, const unsigned char *) nogil
     const unsigned char *kthena_find(
         const unsigned char *, const unsigned char *, const unsigned char *, Py_ssize_t) nogil
 
@@ -130,3 +154,70 @@ cdef inline Py_ssize_t value_end(bytes data, Py_ssize_t at, Py_ssize_t end) exce
             if depth == 0:
                 return at
     return -1
+
+
+cdef inline Py_ssize_t plain_end(bytes data, Py_ssize_t at, Py_ssize_t end) except? -2:
+    cdef const unsigned char *base = data
+    if at >= end:
+        return end
+    return kthena_plain_end(base + at, base + end) - base
+
+
+cdef inline Py_ssize_t sequence_end(bytes data, Py_ssize_t at, Py_ssize_t end) except? -2:
+    cdef const unsigned char *base = data
+    cdef unsigned char lead, least = 0x80, most = 0xBF
+    cdef Py_ssize_t size, further
+    if at >= end:
+        return -1
+    lead = base[at]
+    if 0xC2 <= lead <= 0xDF:
+        size = 2
+    elif 0xE0 <= lead <= 0xEF:
+        size = 3
+        # What fewer bytes could say, and halves of surrogate pairs, are not said in three.
+        if lead == 0xE0:
+            least = 0xA0
+        elif lead == 0xED:
+            most = 0x9F
+    elif 0xF0 <= lead <= 0xF4:
+        size = 4
+        if lead == 0xF0:
+            least = 0x90
+        elif lead == 0xF4:
+            most = 0x8F
+    else:
+        return -1
+    if end - at < size or not least <= base[at + 1] <= most:
+        return -1
+    for further in range(at + 2, at + size):
+        if base[further] & 0xC0 != 0x80:
+            return -1
+    return at + size
+
+
+cdef inline Py_ssize_t literal_end(bytes data, Py_ssize_t at, Py_ssize_t end) except? -2:
+    cdef const unsigned char *base = data
+    if end - at >= 4 and (not memcmp(base + at, b"true", 4) or not memcmp(base + at, b"null", 4)):
+        return at + 4
+    if end - at >= 5 and not memcmp(base + at, b"false", 5):
+        return at + 5
+    return -1
+
+
+cdef inline int hex4(bytes data, Py_ssize_t at, Py_ssize_t end) except? -2:
+    cdef const unsigned char *base = data
+    cdef unsigned char byte
+    cdef int code = 0
+    cdef Py_ssize_t digit
+    if end - at < 4:
+        return -1
+    for digit in range(at, at + 4):
+        byte = base[digit]
+        if b"0" <= byte <= b"9":
+            code = code << 4 | byte - 48
+        else:
+            byte |= 32
+            if not b"a" <= byte <= b"f":
+                return -1
+            code = code << 4 | byte - 87
+    return code

@@ -1,6 +1,6 @@
 """Steps over JSON and lines in bytes, for the twins of this room.
 
-``_scan.pxd`` holds the same five functions in C (``memchr``, SSE2) and the compiled twins take those in place
+``_scan.pxd`` holds the same functions in C (``memchr``, SSE2) and the compiled twins take those in place
 of these, without a call; the agreement tests of ``peek`` and ``sse`` hold the two to the same answers. Every function
 looks at ``data[at:end]`` only, answers an index into ``data`` or -1, and reads each byte a bounded number of times
 whatever the bytes are.
@@ -14,8 +14,15 @@ _STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 # All up to the next bracket, strings as a whole.
 _TO_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
 _SCALAR: Final = re.compile(rb"[^ \t\n\r,:\]}]*+")
+_PLAIN: Final = re.compile(rb"[ !#-\[\]-\x7f]*+")
+_LITERAL: Final = re.compile(rb"true|false|null")
+_HEX4: Final = re.compile(rb"[0-9A-Fa-f]{4}")
 _QUOTE: Final = ord('"')
 _OPENING: Final = b"{["
+
+
+COMPILED: bool = False
+"""Whether these are the functions in C, and who uses them is compiled."""
 
 
 def find(data: bytes, needle: bytes, at: int, end: int) -> int:
@@ -60,3 +67,32 @@ def value_end(data: bytes, at: int, end: int) -> int:
         at += 1
         if not depth:
             return at
+
+
+def plain_end(data: bytes, at: int, end: int) -> int:
+    """The first byte that is no plain part of a JSON string, or ``end``: a quote, a backslash, no printable ASCII."""
+    match = _PLAIN.match(data, at, end)
+    return match.end() if match else end
+
+
+def sequence_end(data: bytes, at: int, end: int) -> int:
+    """After the character of several bytes at ``at``; -1: it is none, or no UTF-8 (RFC 3629)."""
+    for size in (2, 3, 4):
+        try:
+            if at + size <= end and len(data[at : at + size].decode()) == 1:
+                return at + size
+        except UnicodeDecodeError:
+            continue
+    return -1
+
+
+def literal_end(data: bytes, at: int, end: int) -> int:
+    """After ``true``, ``false`` or ``null``; -1: none of them is there."""
+    match = _LITERAL.match(data, at, end)
+    return match.end() if match else -1
+
+
+def hex4(data: bytes, at: int, end: int) -> int:
+    """The number that four hexadecimal digits are; -1: there are not four."""
+    match = _HEX4.match(data, at, end)
+    return int(match[0], 16) if match else -1

@@ -387,4 +387,4 @@ if not _choice.NO_EXTENSIONS:
         assert answers[0] == answers[1]
 
     def test_the_compiled_twin_is_the_one_in_use() -> None:
-        assert chosen.peek.__module__ == "kthena_fast.wire._peek_c" or "_peek_c" in repr(chosen.Peek)
+        assert chosen.peek.__module__ == "kthena_fast.wire._peek_c" or "_peek_walk_c" in repr(chosen.Peek)
