@@ -23,7 +23,7 @@ def _twins(name: str) -> list[ModuleType]:
     return [importlib.import_module(f"kthena_fast.wire._{name}_{suffix}") for suffix in suffixes]
 
 
-PEEK, SSE, USAGE, HEADERS, HEADS = map(_twins, ("peek", "sse", "usage", "headers", "heads"))
+PEEK, WALK, SSE, USAGE, HEADERS, HEADS = map(_twins, ("peek", "peek_walk", "sse", "usage", "headers", "heads"))
 SLOTS = [name for name in Peek.__dict__ if not name.startswith("_")]
 
 
@@ -37,6 +37,10 @@ def peek(given: Given) -> None:
             found.append((problem.code, problem.message, problem.param))
     read = [item if isinstance(item, tuple) else [getattr(item, slot) for slot in SLOTS] for item in found]
     assert read[0] == read[-1], read
+    for module in WALK:
+        walked = module.Peek()
+        if module.walk(walked, given.data):
+            assert [getattr(walked, slot) for slot in SLOTS] == read[0]
     if isinstance(found[0], tuple):
         return
     pairs: list[tuple[str, Any]] = json.loads(given.data, object_pairs_hook=lambda pairs: pairs, parse_constant=_none)
