@@ -1,6 +1,7 @@
 import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
+from kthena_fast.gateway cimport _whole as whole_room
 from kthena_fast.gateway._bodies_c cimport Budget as Budget_c
 from kthena_fast.gateway._state_c cimport State as State_c
 from kthena_fast.wire cimport _headers_c as wire_headers
@@ -28,6 +29,7 @@ cdef class Lane:
     # the body
     cdef long long _length, _missing, _held
     cdef list _pieces
+    cdef bytes _whole
     cdef object _arrival, _progress
     # the answer
     cdef object _passage, _task
@@ -56,10 +58,12 @@ cdef class Lane:
 
     cdef _await_body(self, long long length, bytes rest)
 
-    @cython.locals(rest=bytes)
+    @cython.locals(rest=bytes, at=Py_ssize_t)
     cdef bytes _take_body(self, bytes data)
+    cdef _keep(self, bytes data, Py_ssize_t at)
     cdef _on_piece(self, Py_ssize_t size)
 
+    @cython.locals(whole=bytes)
     cdef bytes _take_pieces(self)
     cpdef _on_served(self, Exchange_c exchange)
     @cython.locals(waiting=bytes)

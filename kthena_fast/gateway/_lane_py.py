@@ -26,6 +26,7 @@ import httptools
 from kthena_fast import errors
 from kthena_fast.exchange.downstream import Flow, Framing
 from kthena_fast.exchange.record import Exchange, Headers
+from kthena_fast.gateway import _whole as whole_room
 from kthena_fast.gateway import bodies, replies
 from kthena_fast.gateway.answer import CLOSE_PATIENCE, STATUS_LINES, WRITE_HIGH_WATER, Pressure
 from kthena_fast.wire import _lines as lines
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 MAX_WAITING: Final = 64 * 1024
 """Bytes that may come behind the request that is served before reading pauses."""
+
+MOST_AT_ONCE: Final = 8 * 1024 * 1024
+"""Bytes of a body for which room is taken with its first piece. (Memory that is not written yet costs nothing.)"""
 
 LINGER: Final = 10.0
 """Seconds in which what a client still sends is thrown away, so that closing does not take its answer from it."""
@@ -98,6 +102,7 @@ class Lane:
         "_trusted",
         "_waiting",
         "_way",
+        "_whole",
         "started",
     )
 
@@ -137,6 +142,8 @@ class Lane:
         self._missing = 0
         self._held = 0
         self._pieces: list[bytes] = []
+        self._whole: bytearray | None = None
+        """Where the pieces are put instead, if the first was not all of it."""
         self._arrival: asyncio.Future[None] | None = None
         self._progress: bodies.Progress | None = None
         # the answer
@@ -421,16 +428,26 @@ class Lane:
         if len(data) > self._missing:
             rest = data[self._missing :]
             data = data[: self._missing]
+        at = self._length - self._missing
         self._missing -= len(data)
         if not self._is_plain:
             parser = self._parser
             assert parser is not None
             parser.feed_data(data)
         if self._length <= self._way.settings.max_body_bytes:
-            self._pieces.append(data)
+            self._keep(data, at)
         if self._arrival is not None and not self._arrival.done():
             self._on_piece(len(data))
         return rest
+
+    def _keep(self, data: bytes, at: int) -> None:
+        """Keep a piece of the body. Room for all of it is taken only now: a client may announce much and send nothing."""
+        if self._whole is None:
+            if at or not self._missing or self._length > MOST_AT_ONCE:
+                self._pieces.append(data)
+                return
+            self._whole = whole_room.blank(self._length)
+        whole_room.put(self._whole, at, data)
 
     def _on_piece(self, size: int) -> None:
         """One more piece came for which `read` waits."""
@@ -466,6 +483,10 @@ class Lane:
         return self._take_pieces()
 
     def _take_pieces(self) -> bytes:
+        whole = self._whole
+        if whole is not None:
+            self._whole = None
+            return whole_room.sealed(whole)
         pieces = self._pieces
         self._pieces = []
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -482,6 +503,7 @@ class Lane:
         self._task = None
         self._passage = None
         self._pieces = []
+        self._whole = None
         if self._held:
             self._way.budget.release(self._held)
             self._held = 0

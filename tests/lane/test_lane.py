@@ -247,3 +247,15 @@ async def test_connections_beyond_their_number_are_closed_unheard(module: Module
     assert not stage.journey.exchanges
     other.connection_lost(None)
     stage.leave()
+
+
+@both
+@pytest.mark.parametrize("size", [3, 100_000, _lane_py.MOST_AT_ONCE + 1])
+def test_a_body_in_pieces_is_one_body(module: ModuleType, size: int) -> None:
+    body = (bytes(range(256)) * (size // 256 + 1))[:size]
+    data = running.request(body)
+    head = len(data) - size
+    for cuts in ([head], [head + 1], [head + 1, head + size // 2], [head - 1, head + 2, len(data) - 1]):
+        engine_got, _, _, _ = _outcome(module, _cut(data, cuts))
+        assert len(engine_got) == 1
+        assert engine_got[0].endswith(body)
