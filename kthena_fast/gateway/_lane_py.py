@@ -441,7 +441,7 @@ class Lane:
         return rest
 
     def _keep(self, data: bytes, at: int) -> None:
-        """Keep a piece of the body. Room for all of it is taken only now: a client may announce much and send nothing."""
+        """Keep a piece. Room for all of the body is taken only now: a client may announce much and send nothing."""
         if self._whole is None:
             if at or not self._missing or self._length > MOST_AT_ONCE:
                 self._pieces.append(data)
