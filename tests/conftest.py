@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 import uvloop
 
@@ -17,6 +18,12 @@ from tests.kube import binaries
 from tests.kube.apiserver import KubeApiServer
 
 CI = bool(os.environ.get("KTHENA_FAST_CI"))
+
+# No test depends on speed, so neither does an example of one.
+hypothesis.settings.register_profile(
+    "patient", hypothesis.settings.default, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 # Without extensions there is one twin to test; an extension that should be there and is not fails its tests.
 CORES = ("pure",) if _choice.NO_EXTENSIONS else ("compiled", "pure")
