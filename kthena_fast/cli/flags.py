@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -53,32 +53,46 @@ def boolean(name: str, default: bool | None, help: str) -> Callable[[Command], C
 PORT = click.IntRange(0, 65535)
 """0 takes a free one, which is then printed."""
 
-NO_EFFECT: dict[str, tuple[Any, str]] = {
-    "--webhook-port": (str, "the webhook is a process of its own here"),
-    "--webhook-tls-cert-file": (str, "the webhook is a process of its own here"),
-    "--webhook-tls-private-key-file": (str, "the webhook is a process of its own here"),
-    "--cert-secret-name": (str, "the webhook is a process of its own here"),
-    "--webhook-service-name": (str, "the webhook is a process of its own here"),
-    "--kube-api-qps": (float, "there is one list and one watch of each kind, and little else"),
-    "--kube-api-burst": (int, "there is one list and one watch of each kind, and little else"),
-    "--vmodule": (str, "LOG_LEVEL sets the level of the application log"),
-    "--log_dir": (str, "the application log goes to stderr"),
-    "--log_file": (str, "the application log goes to stderr"),
-    "--log_file_max_size": (str, "the application log goes to stderr"),
-    "--log_backtrace_at": (str, "LOG_LEVEL sets the level of the application log"),
-    "--stderrthreshold": (str, "the application log goes to stderr"),
-}
-"""Upstream's flags that take a value, are accepted and change nothing, each with the reason."""
+_LEVEL = "LOG_LEVEL sets the level of the application log"
+_LAYOUT = "LOG_FORMAT sets the layout of the application log"
+_STDERR = "the application log goes to stderr"
+_OWN_PROCESS = "the webhook is a process of its own here"
+_LISTS = "there is one list and one watch of each kind, and little else"
 
-NO_EFFECT_BOOLEANS: dict[str, str] = {
-    "--enable-webhook": "the webhook is a process of its own here",
-    "--logtostderr": "the application log goes to stderr",
-    "--alsologtostderr": "the application log goes to stderr",
-    "--one_output": "the application log goes to stderr",
-    "--skip_headers": "LOG_FORMAT sets the layout of the application log",
-    "--skip_log_headers": "LOG_FORMAT sets the layout of the application log",
-    "--add_dir_header": "LOG_FORMAT sets the layout of the application log",
+KLOG: dict[str, tuple[Any, str]] = {
+    "--vmodule": (str, _LEVEL),
+    "--log_dir": (str, _STDERR),
+    "--log_file": (str, _STDERR),
+    "--log_file_max_size": (str, _STDERR),
+    "--log_backtrace_at": (str, _LEVEL),
+    "--stderrthreshold": (str, _STDERR),
+    "--alsologtostderrthreshold": (str, _STDERR),
 }
+"""Flags of klog, which every program of Kthena has, that take a value; accepted without effect, with the reason."""
+
+KLOG_BOOLEANS: dict[str, str] = {
+    "--logtostderr": _STDERR,
+    "--alsologtostderr": _STDERR,
+    "--one_output": _STDERR,
+    "--legacy_stderr_threshold_behavior": _STDERR,
+    "--skip_headers": _LAYOUT,
+    "--skip_log_headers": _LAYOUT,
+    "--add_dir_header": _LAYOUT,
+}
+
+NO_EFFECT: dict[str, tuple[Any, str]] = {
+    "--webhook-port": (str, _OWN_PROCESS),
+    "--webhook-tls-cert-file": (str, _OWN_PROCESS),
+    "--webhook-tls-private-key-file": (str, _OWN_PROCESS),
+    "--cert-secret-name": (str, _OWN_PROCESS),
+    "--webhook-service-name": (str, _OWN_PROCESS),
+    "--kube-api-qps": (float, _LISTS),
+    "--kube-api-burst": (int, _LISTS),
+    **KLOG,
+}
+"""Flags of Kthena's router that take a value, are accepted and change nothing, each with the reason."""
+
+NO_EFFECT_BOOLEANS: dict[str, str] = {"--enable-webhook": _OWN_PROCESS, **KLOG_BOOLEANS}
 
 REFUSED_WHEN_TRUE: dict[str, str] = {
     "--enable-gateway-api": "the Gateway API is not built yet",
@@ -92,18 +106,28 @@ def field_of(flag: str) -> str:
     return flag.lstrip("-").replace("-", "_").lower()
 
 
-def upstreams_own(command: Command) -> Command:
-    """Add every flag of Kthena's router that this gateway accepts without obeying, hidden from the help."""
-    for flag, (kind, _) in NO_EFFECT.items():
+def routers_own(command: Command) -> Command:
+    """Add every flag of Kthena's router that the gateway accepts without obeying, hidden from the help."""
+    valued = {flag: kind for flag, (kind, _) in NO_EFFECT.items()}
+    return _hidden(command, valued, [*NO_EFFECT_BOOLEANS, *REFUSED_WHEN_TRUE])
+
+
+def klogs_own(command: Command) -> Command:
+    """Add every flag of klog but `-v`, likewise."""
+    return _hidden(command, {flag: kind for flag, (kind, _) in KLOG.items()}, KLOG_BOOLEANS)
+
+
+def _hidden(command: Command, valued: Mapping[str, Any], booleans: Iterable[str]) -> Command:
+    for flag, kind in valued.items():
         command = click.option(flag, field_of(flag), type=kind, default=None, hidden=True)(command)
-    for flag in [*NO_EFFECT_BOOLEANS, *REFUSED_WHEN_TRUE]:
+    for flag in booleans:
         command = click.option(
             flag, field_of(flag), type=GoBoolean(), is_flag=False, flag_value="true", default=None, hidden=True
         )(command)
     return command
 
 
-def settle_upstreams_own(values: dict[str, Any], say: Callable[[str], None]) -> None:
+def settle_upstreams_own(values: Mapping[str, Any], say: Callable[[str], None]) -> None:
     """Say one line for each accepted flag that was given; UsageError for one that asks for what is not built."""
     for flag, why in REFUSED_WHEN_TRUE.items():
         if values.get(field_of(flag)):

@@ -71,7 +71,7 @@ def _namespaces(context: click.Context, parameter: click.Parameter, names: tuple
 @click.option(
     "-v", "--v", "verbosity", type=flags.Verbosity(), default=0, help="Upstream's log level: 4 and above logs at debug."
 )
-@flags.upstreams_own
+@flags.routers_own
 def gateway(
     backends: tuple[str, ...],
     models: tuple[str, ...],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -54,6 +54,7 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "-v", "--v", "verbosity", type=flags.Verbosity(), default=0, help="Upstream's log level: 4 and above logs at debug."
 )
+@flags.klogs_own
 def webhook(
     host: str,
     port: int,
@@ -65,6 +66,7 @@ def webhook(
     webhook_configuration_name: str,
     cluster_warnings: bool,
     verbosity: int,
+    **klogs_own: Any,
 ) -> None:
     """Run the admission webhook, which the API server asks about every object of ours before it is stored.
 
@@ -72,6 +74,7 @@ def webhook(
     kthena-fast webhook --cert-secret-name webhook-certs --webhook-service-name webhook
     kthena-fast webhook --tls-cert-file tls.crt --tls-private-key-file tls.key --cluster-warnings=false
     """
+    flags.settle_upstreams_own(klogs_own, lambda line: click.echo(line, err=True))
     settings = read_settings()
     if verbosity >= 4:
         settings = settings.model_copy(update={"log_level": "debug"})

@@ -29,6 +29,7 @@ from kthena_fast import __version__
 from kthena_fast.kube import failures
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from kthena_fast.kube.configuration import Cluster
@@ -242,7 +243,7 @@ class Client:
                         await self._send(method, path, payload, query, content_type, limits)
                     )
                 if response.status >= 300:
-                    raise await _refusal(response)
+                    raise await self._refusal(response)
                 yield response
         except aiohttp.ClientConnectorCertificateError as error:
             # A certificate that was renewed is verified with those that are in the file now.
@@ -258,6 +259,24 @@ class Client:
         except (OSError, ValueError) as error:
             # ValueError: a path or a header that cannot be sent.
             raise failures.Unreachable(f"{what}: {_told(error)}") from error
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> failures.ApiError:
+        text = await _bounded(response, 1 << 20)
+        try:
+            status = orjson.loads(text)
+        except ValueError:
+            status = None
+        if not isinstance(status, dict):
+            # A proxy, or the API server before it knows who is asking.
+            status = {"message": text[:200].decode(errors="replace").strip() or response.reason}
+        if response.status == 401 and self.cluster.source:
+            # The server says no more than that it does not know us.
+            status["message"] = f"{status.get('message')}: it does not accept the credentials of {self.cluster.source}"
+        try:
+            retry_after = float(response.headers["Retry-After"])
+        except (KeyError, ValueError):
+            retry_after = None
+        return failures.from_status(status, response.status, retry_after)
 
     async def _send(
         self,
@@ -382,26 +401,10 @@ async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return b"".join(parts)
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> failures.ApiError:
-    text = await _bounded(response, 1 << 20)
-    try:
-        status = orjson.loads(text)
-    except ValueError:
-        status = None
-    if not isinstance(status, dict):
-        # A proxy, or the API server before it knows who is asking.
-        status = {"message": text[:200].decode(errors="replace").strip() or response.reason}
-    try:
-        retry_after = float(response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        retry_after = None
-    return failures.from_status(status, response.status, retry_after)
-
-
 def _tls(cluster: Cluster, certificate: Certificate | None) -> ssl.SSLContext:
+    ca_data = cluster.ca_data if cluster.ca_file is None else _certificates_in(cluster.ca_file)
     try:
-        ca_file = str(cluster.ca_file) if cluster.ca_file is not None else None
-        context = ssl.create_default_context(cafile=ca_file, cadata=cluster.ca_data or None)
+        context = ssl.create_default_context(cadata=ca_data or None)
         # Kubernetes' own authorities are older than what RFC 5280 came to ask of them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if not cluster.verify:
@@ -416,6 +419,20 @@ def _tls(cluster: Cluster, certificate: Certificate | None) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise failures.Unreachable(f"TLS to {cluster.server} cannot be set up: {_told(error)}") from error
     return context
+
+
+def _certificates_in(path: Path) -> str:
+    """The PEM texts of a file; each try reads it again, as it may come yet."""
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError:
+        raise failures.Unreachable(f"{path} is no PEM file of certificates") from None
+    except OSError as error:
+        raise failures.Unreachable(f"{path} cannot be read: {error.strerror}") from error
+    # Without any, those that the system trusts would be taken.
+    if not text.strip():
+        raise failures.Unreachable(f"{path} is empty: it must hold those that the API server is verified with")
+    return text
 
 
 def _told(error: BaseException) -> str:

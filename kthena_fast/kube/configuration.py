@@ -36,7 +36,8 @@ class Cluster:
     namespace: str = "default"
     """That of the context, or of our own pod."""
     ca_file: Path | None = None
-    """Certificates that its own is verified with; read anew when it no longer fits. None: see `ca_data`."""
+    """Certificates that its own is verified with; read anew when it no longer fits, or could not be read. None: see
+    `ca_data`."""
     ca_data: str = ""
     """The same, in PEM; empty, and no `ca_file`: those that the system trusts."""
     verify: bool = True
@@ -48,8 +49,9 @@ class Cluster:
     """Where this was found, for the log."""
 
 
-def find(environ: Mapping[str, str], service_account: Path = SERVICE_ACCOUNT) -> Cluster:
+def find(environ: Mapping[str, str], service_account: Path | None = None) -> Cluster:
     """The cluster by rule 1; BadConfiguration where there is none or it cannot be used."""
+    service_account = service_account or SERVICE_ACCOUNT
     if named := environ.get("KUBECONFIG"):
         paths = [Path(name) for name in named.split(os.pathsep) if name]
         there = [path for path in paths if path.exists()]
@@ -67,22 +69,24 @@ def find(environ: Mapping[str, str], service_account: Path = SERVICE_ACCOUNT) ->
     )
 
 
-def in_cluster(environ: Mapping[str, str], service_account: Path = SERVICE_ACCOUNT) -> Cluster:
-    """The API server of the cluster that this pod runs in, as its service account."""
-    host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
+def in_cluster(environ: Mapping[str, str], service_account: Path) -> Cluster:
+    """The API server of the cluster that this pod runs in, as its service account.
+
+    It is verified with the authority beside the token and no other: what a public one vouches for is not shown a token.
+    """
+    host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT") or "443"
     if ":" in host:
         host = f"[{host}]"
     try:
         namespace = (service_account / "namespace").read_text().strip()
     except OSError:
         namespace = "default"
-    ca_file = service_account / "ca.crt"
     return Cluster(
         server=f"https://{host}:{port}",
         credentials=credentials.TokenFile(service_account / "token"),
         namespace=namespace or "default",
-        ca_file=ca_file if ca_file.exists() else None,
-        source="the pod's service account",
+        ca_file=service_account / "ca.crt",
+        source=f"the pod's service account ({service_account})",
     )
 
 

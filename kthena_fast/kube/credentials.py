@@ -101,7 +101,8 @@ class TokenFile:
                 token = self._path.read_text().strip()
             except (OSError, UnicodeDecodeError) as error:
                 if self._proof is None:
-                    raise failures.Unreachable(f"the token in {self._path} cannot be read: {error}") from error
+                    why = error.strerror if isinstance(error, OSError) else error
+                    raise failures.Unreachable(f"the token in {self._path} cannot be read: {why}") from error
             else:
                 self._proof = Proof({"Authorization": f"Bearer {token}"} | self._headers, self._certificate)
                 self._read_at = now

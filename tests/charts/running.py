@@ -2,8 +2,9 @@
 the rendered ServiceAccounts, since an API server without kubelets starts no pods.
 
 What stands in for the cluster: a port of this machine for each container's; a folder for each volume that is mounted,
-filled from the Secret or ConfigMap that it is of; and an EndpointSlice for the webhook's Service, by which the API
-server finds it as it would find a pod.
+filled from the Secret or ConfigMap that it is of; another for the ServiceAccount's, with a token, which is how they
+find the API server; and an EndpointSlice for the webhook's Service, by which the API server finds it as it would find
+a pod.
 """
 
 from __future__ import annotations
@@ -32,6 +33,16 @@ from tests.kube.apiserver import KubeApiServer
 
 AGGREGATOR_ROUTING = "--enable-aggregator-routing=true"
 """Has the API server call a webhook at its Service's endpoints: there is nobody here who would route its address."""
+
+IN_A_POD = """
+import sys
+from pathlib import Path
+from kthena_fast.kube import configuration
+configuration.SERVICE_ACCOUNT = Path(sys.argv.pop(1))
+from kthena_fast.cli import main
+main(prog_name="kthena-fast")
+"""
+"""The program, with another place for what the kubelet mounts: that one is the same in all pods, and so on a machine."""
 
 PATIENCE = 30.0
 """Seconds for a program to start or to end, and for anything else that is certain to come."""
@@ -67,13 +78,14 @@ def own_address() -> str:
 class Program:
     """One of the two, running."""
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, account: Path, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
         self._log = log
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+        inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "kthena_fast", *arguments],
-                env={**inherited, **environment},
+                [sys.executable, "-c", IN_A_POD, account, *arguments],
+                # Nobody's home, as in a container that has no such user.
+                env={"HOME": "/", **inherited, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -171,10 +183,12 @@ class Release:
 
         environment = {name: placed(value) for name, value in self.rendered.environment(deployment).items()}
         environment["POD_NAMESPACE"] = self.namespace
+        environment |= {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(self.server.port)}
+        account = place.with_suffix(".serviceaccount")
         if spec.get("automountServiceAccountToken", True):
-            token = self.server.service_account(self.namespace, spec["serviceAccountName"])
-            environment["KUBECONFIG"] = str(self.server.kubeconfig_for(token, place.with_suffix(".kubeconfig")))
-        return Program([placed(argument) for argument in container["args"]], environment, place.with_suffix(".log"))
+            self.server.mount_service_account(self.namespace, spec["serviceAccountName"], account)
+        arguments = [placed(argument) for argument in container["args"]]
+        return Program(account, arguments, environment, place.with_suffix(".log"))
 
     def mount(self, deployment: str) -> dict[str, Path]:
         """Fill a folder for each mounted volume, by the path that it is mounted at; again: bring it up to date."""

@@ -39,6 +39,8 @@ UPSTREAMS_OWN = {
     # Those of klog.
     "--add_dir_header": "false",
     "--alsologtostderr": "false",
+    "--alsologtostderrthreshold": "2",
+    "--legacy_stderr_threshold_behavior": "false",
     "--log_backtrace_at": ":0",
     "--log_dir": "/tmp",
     "--log_file": "/tmp/log",

@@ -234,6 +234,30 @@ class KubeApiServer:
         token: str = asked["status"]["token"]
         return token
 
+    def mount_service_account(self, namespace: str, name: str, folder: Path) -> str:
+        """Fill a folder as the kubelet mounts it for a ServiceAccount's pods; again: put a new token there. The token."""
+        token = self.service_account(namespace, name)
+        folder.mkdir(exist_ok=True)
+        for file, text in {"ca.crt": self.ca_file.read_text(), "namespace": namespace, "token": token}.items():
+            aside = folder / f".{file}"
+            aside.write_text(text)
+            aside.replace(folder / file)
+        return token
+
+    def until_refused(self, token: str) -> None:
+        """Return once the API server no longer knows a token; it remembers for some seconds that it did."""
+        deadline = time.monotonic() + PATIENCE
+        while self._knows(token):
+            assert time.monotonic() < deadline, "the token is still accepted"
+            time.sleep(0.05)
+
+    def _knows(self, token: str) -> bool:
+        try:
+            self.request("GET", "/api/v1/pods?limit=1", token=token)
+        except Refused as refusal:
+            return refusal.status != 401
+        return True
+
     def kubeconfig_for(self, token: str, path: Path) -> Path:
         """Write the kubeconfig of whoever has the token."""
         path.write_text(self.kubeconfig.read_text().replace(self.token, token))
