@@ -42,7 +42,7 @@ configuration.SERVICE_ACCOUNT = Path(sys.argv.pop(1))
 from kthena_fast.cli import main
 main(prog_name="kthena-fast")
 """
-"""The program, with another place for what the kubelet mounts: that one is the same in all pods, and so on a machine."""
+"""The program, with a place of its own for what the kubelet mounts at the same one in every pod."""
 
 PATIENCE = 30.0
 """Seconds for a program to start or to end, and for anything else that is certain to come."""

@@ -1,5 +1,6 @@
 """What Helm says of values that cannot be: the key, the value, and what is allowed."""
 
+import re
 from typing import Any
 
 import pytest
@@ -76,6 +77,11 @@ def test_a_negative_weight_is_refused(key: str) -> None:
         ),
         ("networking.webhook.failurePolicy=fail", "value must be one of 'Fail', 'Ignore'"),
         ("networking.webhook.timeoutSeconds=31", "at '/networking/webhook/timeoutSeconds': maximum: got 31, want 30"),
+        (
+            "networking.inferGateway.resource.limits.memory=1Gib",
+            "resource/limits/memory': '1Gib' does not match pattern '$ a quantity such as 500m, 2 or 512Mi",
+        ),
+        ("networking.webhook.resource.requests.cpu=-1", "a quantity such as 500m, 2 or 512Mi"),
         ("networking.namespaces[0]=Team_A", "a name as Kubernetes gives them such as my-name"),
         ("global.certManagementMode=self-signed", "value must be one of 'auto', 'cert-manager', 'manual'"),
         ("global.webhook.caBundle=-----BEGIN", "base64 of a PEM certificate"),
@@ -122,6 +128,43 @@ def test_what_the_schema_cannot_say_a_template_does(assignments: list[str], said
     assert said in refusal(*assignments)
 
 
+KEYS_ELSEWHERE = [(section, key) for section, keys in values.ELSEWHERE.items() for key in keys]
+
+
+@pytest.mark.parametrize(("section", "key"), KEYS_ELSEWHERE, ids=[".".join(pair) for pair in KEYS_ELSEWHERE])
+def test_a_key_of_kthenas_own_charts_is_refused_with_what_became_of_it(section: str, key: str) -> None:
+    name = ".".join(part for part in (section, key) if part)
+    said = refusal(f"{name}.enabled=false")
+    assert f"\n  {name}" in said
+    assert re.search(r": here it is |: it |: leave it in a release of that one", said)
+
+
+def test_values_of_kthenas_router_are_refused_key_by_key_once_their_section_is_renamed() -> None:
+    """What somebody who moves has in a values file, `kthenaRouter` already written as `inferGateway`."""
+    router = {
+        "drainTimeout": "5m",
+        "terminationGracePeriodSeconds": 330,
+        "sessionBoost": {"enabled": False},
+        "webhook": {"enabled": True, "servicePort": 443},
+        "fairness": {"enabled": True, "windowSize": "1h"},
+    }
+    said = refusal(values=helm.gateway(**router))
+    assert said.count("\n  networking.inferGateway.") == 4
+    assert "networking.inferGateway.drainTimeout is not a key here: it is networking.inferGateway.drain.timeout" in said
+
+
+@pytest.mark.parametrize(
+    ("assignment", "missing"),
+    [
+        ("networking.inferGateway=null", "at '/networking': missing property 'inferGateway'"),
+        ("networking.inferGateway.replicas=null", "at '/networking/inferGateway': missing property 'replicas'"),
+        ("networking.webhook.tls=null", "at '/networking/webhook': missing property 'tls'"),
+    ],
+)
+def test_a_default_that_is_needed_cannot_be_taken_away(assignment: str, missing: str) -> None:
+    assert missing in refusal(assignment)
+
+
 def test_everything_is_said_at_once() -> None:
     said = refusal(
         "networking.kthenaRouter.enabled=true", "global.certManager.enabled=true", "global.certManagementMode=manual"
@@ -135,8 +178,6 @@ def test_lint_refuses_what_install_does() -> None:
 
 
 def test_a_pattern_shows_its_words_and_matches_none_of_them() -> None:
-    import re
-
     for kind in values.KINDS.values():
         if "pattern" in kind:
             words = kind["pattern"].partition("|")[0]

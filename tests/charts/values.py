@@ -49,7 +49,11 @@ _WINDOW = (
     rf"(?:{_SECONDS_1M_TO_1H})s|(?:[1-9]|[1-5][0-9])m(?:[0-9]|[1-5][0-9])s|(?:[1-9]|[1-5][0-9]|60)m|1h(?:0m)?(?:0s)?"
 )
 _TEXTS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
-_QUANTITIES: Schema = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
+_QUANTITY = _pattern("a quantity such as 500m, 2 or 512Mi", r"[0-9]+(?:\.[0-9]*)?(?:[mkKMGTPE]|[KMGTPE]i|[eE][0-9]+)?")
+_QUANTITIES: Schema = {
+    "type": "object",
+    "additionalProperties": _QUANTITY | {"type": ["string", "number"], "minimum": 0},
+}
 _STANDING: Schema = {
     "share": {"type": "number", "minimum": 0.001, "maximum": 1_000_000},
     "class": {"type": "integer", "minimum": 0, "maximum": 1_000},
@@ -111,10 +115,24 @@ KINDS: dict[str, Schema] = {
 """What `is` may name: schemas that several keys share, and whose words are those of the gateway's own refusals."""
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "": ("registry", "workload"),
     "global": ("certManager",),
     "networking": ("kthenaRouter",),
+    "networking.inferGateway": (
+        "drainTimeout",
+        "gatewayAPI",
+        "kubeAPIBurst",
+        "kubeAPIQPS",
+        "resources",
+        "sessionBoost",
+        "terminationGracePeriodSeconds",
+        "webhook",
+    ),
+    "networking.webhook": ("resources", "servicePort"),
+    "networking.webhook.tls": ("certFile", "keyFile", "serviceName"),
 }
-"""Keys of Kthena's own charts. The schema lets them through to a template, which refuses them with the new name."""
+"""Keys of Kthena's own charts, by section. The schema lets them through to a template, which refuses them with the new
+name: those of a values file that comes from there all at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +206,8 @@ def _with_kind(node: Schema) -> Schema:
     return {**KINDS[node["is"]], **rest} if "is" in node else rest
 
 
+_NEEDED = ("boolean", "integer", "number")
+
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
 
@@ -211,6 +231,7 @@ def schema(text: str) -> Schema:
         "additionalProperties": False,
         "properties": {},
     }
+    _let_through(root, "")
     for entry in entries(text):
         parent = root
         for key in entry.path[:-1]:
@@ -219,15 +240,22 @@ def schema(text: str) -> Schema:
             node: Schema = {"type": "object", "additionalProperties": False, "properties": {}}
             if entry.comment:
                 node = {"description": entry.comment, **node}
+            _let_through(node, entry.name)
             # A subchart is given `global` by Helm, whatever its own values say.
-            for renamed in ELSEWHERE.get(entry.name, ()):
-                node["properties"][renamed] = {"description": "Refused: it has another name here."}
             if entry.name == "networking":
                 node["properties"]["global"] = {"type": "object"}
         else:
             node = node_of(entry)
         parent["properties"][entry.path[-1]] = node
+        if is_section(entry) or node.get("type") in _NEEDED:
+            # Its null would take the default away, and be written as one.
+            parent.setdefault("required", []).append(entry.path[-1])
     return root
+
+
+def _let_through(node: Schema, section: str) -> None:
+    for key in ELSEWHERE.get(section, ()):
+        node["properties"][key] = {"description": "Refused: it has another name here, or none."}
 
 
 def schema_text(text: str) -> str:

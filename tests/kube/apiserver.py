@@ -235,7 +235,7 @@ class KubeApiServer:
         return token
 
     def mount_service_account(self, namespace: str, name: str, folder: Path) -> str:
-        """Fill a folder as the kubelet mounts it for a ServiceAccount's pods; again: put a new token there. The token."""
+        """Fill a folder as the kubelet does for a ServiceAccount; again: with a new token, which is returned."""
         token = self.service_account(namespace, name)
         folder.mkdir(exist_ok=True)
         for file, text in {"ca.crt": self.ca_file.read_text(), "namespace": namespace, "token": token}.items():

@@ -3,6 +3,21 @@ What the schema cannot say, or would say in words that help nobody: all at once,
 allowed. refusals.yaml includes it, so that it is looked at whatever else is rendered.
 */}}
 {{- define "networking.refusals" -}}
+{{- $elsewhere := list
+  (list "inferGateway" "resources" "it is networking.inferGateway.resource, as in Kthena's charts")
+  (list "inferGateway" "drainTimeout" "it is networking.inferGateway.drain.timeout")
+  (list "inferGateway" "terminationGracePeriodSeconds" "it follows from networking.inferGateway.drain")
+  (list "inferGateway" "webhook" "it is networking.webhook")
+  (list "inferGateway" "sessionBoost" "it is not built: leave it out")
+  (list "inferGateway" "gatewayAPI" "it is not built: leave it out")
+  (list "inferGateway" "kubeAPIQPS" "it is not needed: leave it out")
+  (list "inferGateway" "kubeAPIBurst" "it is not needed: leave it out")
+  (list "webhook" "resources" "it is networking.webhook.resource, as in Kthena's charts")
+  (list "webhook" "servicePort" "it is 443: leave it out")
+  (list "webhook.tls" "certFile" "it is the chart's own: leave it out")
+  (list "webhook.tls" "keyFile" "it is the chart's own: leave it out")
+  (list "webhook.tls" "serviceName" "it is the chart's own: leave it out")
+-}}
 {{- $said := list -}}
 {{- $gateway := .Values.inferGateway -}}
 {{- $webhook := .Values.webhook -}}
@@ -12,6 +27,15 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- end -}}
 {{- if hasKey .Values.global "certManager" -}}
 {{- $said = append $said "global.certManager.enabled is a key of Kthena's first chart: here it is global.certManagementMode, which is one of auto, cert-manager and manual" -}}
+{{- end -}}
+{{- range $elsewhere -}}
+{{- $section := $.Values -}}
+{{- range splitList "." (index . 0) -}}
+{{- $section = get $section . -}}
+{{- end -}}
+{{- if hasKey $section (index . 1) -}}
+{{- $said = append $said (printf "networking.%s.%s is not a key here: %s" (index . 0) (index . 1) (index . 2)) -}}
+{{- end -}}
 {{- end -}}
 {{- if and $webhook.enabled (eq $mode "manual") (not .Values.global.webhook.caBundle) -}}
 {{- $said = append $said "global.webhook.caBundle is empty: with global.certManagementMode manual it must be the base64 of the PEM of the authority that signed the certificate in networking.webhook.tls.secretName" -}}
