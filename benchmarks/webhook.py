@@ -113,6 +113,15 @@ class Subject:
     def rss(self) -> float:
         return float(self.process.memory_info().rss) / 2**20
 
+    def most(self) -> float:
+        """The most memory so far, in MiB: what a limit has to hold."""
+        (line,) = (
+            line
+            for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+            if line.startswith("VmHWM:")
+        )
+        return float(line.split()[1]) / 2**10
+
 
 @contextlib.asynccontextmanager
 async def subject() -> AsyncIterator[Subject]:
@@ -190,7 +199,7 @@ async def run(rate: float, seconds: float, seed: int, size: int) -> None:
         latencies = await paced(webhook, rate / 2, seconds / 2, seed)
         print(f"{rate / 2:g} reviews/s beside one large one after the other: {percentiles(latencies)}")
         print(f"the large ones: {percentiles(await beside)}")
-        print(f"{webhook.rss():.0f} MiB")
+        print(f"{webhook.rss():.0f} MiB, at most {webhook.most():.0f} MiB")
 
 
 async def large_ones(webhook: Subject, size: int) -> None:

@@ -6,6 +6,7 @@ rights of their ServiceAccounts are those of the release.
 
 import concurrent.futures
 import functools
+import json
 import ssl
 import statistics
 import subprocess
@@ -22,6 +23,8 @@ from tests.charts import helm, manifests, running
 from tests.charts.running import Engines, Program, Release, until
 from tests.kube import apiserver
 from tests.kube.apiserver import KubeApiServer
+from tests.resources import corpus
+from tests.webhook import asking
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -254,6 +257,24 @@ def test_the_gateway_lives_within_its_memory_with_all_the_bodies_that_it_takes(
     assert set(statuses) == {200}
     assert release.rendered.container(helm.GATEWAY)["resources"]["limits"]["memory"] == "512Mi"
     assert gateway.most_memory < 512 * 2**20
+
+
+def test_the_webhook_lives_within_its_memory_with_the_largest_objects(release: Release, webhook: Program) -> None:
+    """As many updates of objects of 3 MB as it holds at once, sent as an API server sends them."""
+    headers = {f"x-header-{number:07}": {"exact": "v" * 64} for number in range(30_000)}
+    before = corpus.matching(headers=headers)
+    body = json.dumps(asking.review(asking.changed(before, loraAdapters=["a"]), before)).encode()
+    url = f"https://127.0.0.1:{release.ports['https']}{asking.path('ModelRoute')}"
+
+    def ask() -> bool:
+        with httpx.Client(verify=False, timeout=60) as client:
+            answer = client.post(url, content=body, headers={"Content-Type": "application/json"})
+            return bool(answer.json()["response"]["allowed"])
+
+    with concurrent.futures.ThreadPoolExecutor(5) as threads:
+        assert all(future.result() for future in [threads.submit(ask) for _ in range(5)])
+    assert release.rendered.container(helm.WEBHOOK)["resources"]["limits"]["memory"] == "512Mi"
+    assert webhook.most_memory < 384 * 2**20
 
 
 def test_every_field_is_described_in_the_openapi_of_the_api_server(release: Release) -> None:

@@ -57,6 +57,8 @@ def test_the_image_is_run_as_the_dockerfile_makes_it() -> None:
         # Arguments of the entrypoint.
         assert "command" not in helm.default().container(name)
         context = pod(helm.default(), name)["securityContext"]
+        # What an image of one's own may lack.
+        assert helm.default().environment(GATEWAY)["MALLOC_MMAP_THRESHOLD_"] == image.env["MALLOC_MMAP_THRESHOLD_"]
         assert f"{context['runAsUser']}:{context['runAsGroup']}" == image.user
 
 
@@ -322,7 +324,19 @@ def test_a_network_policy_opens_the_two_ports_and_nothing_else() -> None:
     rendered = helm.render(values=gateway(networkPolicy={"enabled": True, "clients": clients}))
     spec = rendered.one("NetworkPolicy", GATEWAY)["spec"]
     assert spec["policyTypes"] == ["Ingress"]
-    assert spec["ingress"] == [{"ports": [{"port": "http"}], "from": clients}, {"ports": [{"port": "metrics"}]}]
+    of_clients, of_scrapers = spec["ingress"]
+    assert of_scrapers == {"ports": [{"port": "metrics"}]}
+    assert of_clients["ports"] == [{"port": "http"}]
+    assert of_clients["from"][:-1] == clients
+
+
+def test_helms_test_passes_a_network_policy_that_names_who_may_ask() -> None:
+    peers = [{"podSelector": {"matchLabels": {"app": "mine"}}}]
+    rendered = helm.render(values=gateway(networkPolicy={"enabled": True, "clients": peers, "scrapers": peers}))
+    labels = rendered.one("Pod", f"{GATEWAY}-test")["metadata"]["labels"]
+    for rule in rendered.one("NetworkPolicy", GATEWAY)["spec"]["ingress"]:
+        (wanted,) = (peer["podSelector"]["matchLabels"] for peer in rule["from"] if peer not in peers)
+        assert wanted.items() <= labels.items()
 
 
 def test_where_and_how_pods_run_is_the_operators_to_say() -> None:

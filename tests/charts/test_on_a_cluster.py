@@ -294,12 +294,21 @@ def test_notes_say_which_secrets_are_still_to_be_made(bare: KubeApiServer) -> No
     cluster.uninstall(bare, "secrets", helm.NAMESPACE)
 
 
-def test_a_secret_that_was_there_is_left_alone(bare: KubeApiServer) -> None:
+def test_a_secret_that_was_there_is_left_alone_and_notes_say_how_to_have_one_made(bare: KubeApiServer) -> None:
     """As after another certificate mode; Helm would refuse to take it over, and the webhook serves what is in it."""
     meta = {"name": "before-webhook-certs", "namespace": helm.NAMESPACE}
     mine = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"tls.crt": "x", "tls.key": "y"}}
     bare.apply(mine)
-    cluster.release(bare, "install", "before", helm.NAMESPACE)
+    notes = cluster.release(bare, "install", "before", helm.NAMESPACE)
+    assert "The Secret before-webhook-certs was there already." in notes
     cluster.release(bare, "upgrade", "before", helm.NAMESPACE)
-    cluster.uninstall(bare, "before", helm.NAMESPACE)
     assert set(bare.get(mine)["data"]) == {"tls.crt", "tls.key"}
+    # What NOTES says, as it says it.
+    assert "kubectl -n kthena-system delete secret before-webhook-certs" in notes
+    bare.delete(mine)
+    assert "was there already" not in cluster.release(bare, "upgrade", "before", helm.NAMESPACE)
+    assert "data" not in bare.get(mine)
+    assert "was there already" not in cluster.release(bare, "upgrade", "before", helm.NAMESPACE)
+    cluster.uninstall(bare, "before", helm.NAMESPACE)
+    with pytest.raises(apiserver.Refused, match="404"):
+        bare.get(mine)

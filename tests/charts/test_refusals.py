@@ -81,7 +81,7 @@ def test_a_negative_weight_is_refused(key: str) -> None:
             "networking.inferGateway.resource.limits.memory=1Gib",
             "resource/limits/memory': '1Gib' does not match pattern '$ a quantity such as 500m, 2 or 512Mi",
         ),
-        ("networking.webhook.resource.requests.cpu=-1", "a quantity such as 500m, 2 or 512Mi"),
+        ("networking.webhook.resource.requests.cpu=-1", "resource/requests/cpu': minimum: got -1, want 0"),
         ("networking.namespaces[0]=Team_A", "a name as Kubernetes gives them such as my-name"),
         ("global.certManagementMode=self-signed", "value must be one of 'auto', 'cert-manager', 'manual'"),
         ("global.webhook.caBundle=-----BEGIN", "base64 of a PEM certificate"),

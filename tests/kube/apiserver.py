@@ -361,9 +361,10 @@ def _free_port() -> int:
 
 
 def _is_running(pid: int) -> bool:
-    # The starter's children are nobody's here: they are reaped by the init process, if it reaps at all.
+    # The starter's children are nobody's here: they are reaped by the init process, if it reaps at all. One that is
+    # killed is called a zombie from when its first thread has ended, and keeps its port until the last one has.
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+        return state != "Z" or len([*Path(f"/proc/{pid}/task").iterdir()]) > 1
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return state != "Z"
