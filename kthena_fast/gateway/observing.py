@@ -86,7 +86,7 @@ class Observer:
         self._request_metrics.retain(snapshot.models(), snapshot.objects.routes, snapshot.objects.servers)
         self._measure(observation)
         self._announce(snapshot)
-        self._announce_faults(observation.faults)
+        self._announce_faults(observation.faults, synced=observation.synced)
         if observation.synced and not was_synced:
             # Most of what there is now stays for long: the collector need not look at it again and again.
             gc.freeze()
@@ -119,14 +119,15 @@ class Observer:
         registry.table.add(registry.slot(metrics.SOURCE_RELOADS, "rejected" if observation.rejected else "ok"), 1.0)
         registry.table.set(registry.slot(metrics.SNAPSHOT_TIMESTAMP), time.time())
 
-    def _announce_faults(self, faults: tuple[Fault, ...]) -> None:
+    def _announce_faults(self, faults: tuple[Fault, ...], *, synced: bool) -> None:
         """Say of each resource when it can no longer be read, and when it can again."""
+        meanwhile = "what was read before serves on" if synced else "the gateway is not ready before it was read"
         now: dict[str, Fault] = {}
         for fault in faults:
             now.setdefault(fault.resource, fault)
         for resource, fault in now.items():
             if resource not in self._told:
-                log.warning("%s; what was read before serves on", fault)
+                log.warning("%s; %s", fault, meanwhile)
         for resource in self._told - now.keys():
             log.info("%s can be read again", resource)
         self._told = frozenset(now)

@@ -13,13 +13,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from ruamel.yaml import YAML
 
-from tests.charts import helm, manifests, running
+from tests.charts import cluster, helm, manifests, running
+from tests.charts.generated import CHART
 from tests.charts.running import Engines, Program, Release, until
 from tests.kube import apiserver
 from tests.kube.apiserver import KubeApiServer
@@ -29,6 +31,8 @@ from tests.webhook import asking
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 A_SECOND = 1.0
+
+EXAMPLE = CHART.parents[1] / "docs" / "examples" / "mock-engines.yaml"
 
 
 def test_1_a_simple_route(release: Release, gateway: Program, engines: Engines, namespace: str) -> None:
@@ -48,6 +52,34 @@ def test_2_everything_in_one_file(release: Release, gateway: Program, engines: E
     until(lambda: release.serves("echo"), "the route serves")
     assert [found["id"] for found in release.client.get("/v1/models").json()["data"] if found["id"] == "echo"]
     release.server.delete(*objects)
+
+
+def test_the_example_of_the_documents_serves(
+    release: Release, gateway: Program, webhook: Program, namespace: str, tmp_path: Path
+) -> None:
+    """docs/kubernetes.md's, whose Deployment is run as one pod."""
+    port = running.free_port()
+    text = EXAMPLE.read_text().replace("8000", str(port))
+    deployment, *objects = (
+        {**found, "metadata": {**found["metadata"], "namespace": namespace}}
+        for found in YAML(typ="safe", pure=True).load_all(text)
+    )
+    cluster.dry_run(release.server, deployment)
+    release.server.apply(*objects)
+    template = deployment["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    ip = "127.0.0.9"
+    arguments = [argument.replace("$(POD_IP)", ip) for argument in container["args"]]
+    engine = Program(tmp_path, arguments, {}, tmp_path / "engine.log")
+    try:
+        probe = container["readinessProbe"]["httpGet"]["path"]
+        until(lambda: httpx.get(f"http://{ip}:{port}{probe}").is_success, "the pod is ready")
+        release.server.apply(apiserver.pod(namespace, "mock-engine-0", ip, template["metadata"]["labels"]))
+        for found in objects:
+            until(functools.partial(is_accepted, release.server, found), "its status says that it serves")
+        assert release.serves("demo")
+    finally:
+        engine.stop()
 
 
 def test_3_a_split_by_header(release: Release, gateway: Program, engines: Engines, namespace: str) -> None:

@@ -12,7 +12,11 @@ from tests.charts.generated import CHART
 
 TEXT = (CHART / "README.md").read_text()
 VALUES = (CHART / "values.yaml").read_text()
-INSTALLS = [line.replace("\\\n", " ") for line in re.findall(r"^    (helm install (?:.*\\\n)*.*)$", TEXT, re.MULTILINE)]
+WALK = (CHART.parents[1] / "docs" / "kubernetes.md").read_text()
+INSTALLS = [
+    line.replace("\\\n", " ")
+    for line in re.findall(r"^(?:    |\$ )(helm install (?:.*\\\n)*.*)$", TEXT + WALK, re.MULTILINE)
+]
 FILES = sorted(CHART.glob("values-*.yaml"))
 
 
@@ -25,7 +29,7 @@ def test_every_install_works_as_written(line: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_there_are_installs_to_try() -> None:
-    assert len(INSTALLS) == 3
+    assert len(INSTALLS) == 5
     assert len(FILES) == 3
 
 

@@ -84,7 +84,8 @@ def _command_lines() -> Iterator[str]:
 @pytest.mark.parametrize("line", sorted(set(_command_lines())))
 def test_command_lines_are_understood(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [word for word in shlex.split(line, comments=True) if not re.match(r"[A-Z_]+=", word)]
+    # What its output goes into is another's.
+    words = [word for word in shlex.split(line.partition(" | ")[0], comments=True) if not re.match(r"[A-Z_]+=", word)]
     assert words.pop(0) == "kthena-fast"
     for word in words:
         if word.endswith("/") or word == "DIR":

@@ -81,12 +81,13 @@ async def test_what_cannot_be_read_is_told_and_what_was_read_before_serves_on(
     assert caplog.text.count("pods cannot be read: the server is away; what was read before serves on") == 1
 
 
-async def test_before_the_first_sync_readiness_says_what_cannot_be_read() -> None:
+async def test_before_the_first_sync_readiness_says_what_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
     async with running.scene(given=nothing_yet) as scene:
         scene.source.change(Objects(), Fault("pods", "team", "it is forbidden"), synced=False)
         ready = await scene.get("/readyz")
         assert (ready.status, ready.json()["detail"]) == (503, "pods of team cannot be read: it is forbidden")
         assert (await scene.ask(running.chat())).code == "not_synced"
+    assert "pods of team cannot be read: it is forbidden; the gateway is not ready before it was read" in caplog.text
 
 
 class Failing:

@@ -144,7 +144,8 @@ class _Run:
             if not (isinstance(fault, failures.ApiError) and fault.is_not_found):
                 yield Fault(kind.plural, namespace, _message(fault))
             elif not kind.is_optional:
-                yield Fault(kind.plural, namespace, f"the CRD {kind.plural}.{API_VERSION.partition('/')[0]} is missing")
+                name = f"{kind.plural}.{API_VERSION.partition('/')[0]}"
+                yield Fault(kind.plural, namespace, f"the CRD {name} is missing (kthena-fast crds prints it)")
         for namespace, reflector in sorted(self._pods.reflectors.items()):
             if reflector.fault is not None:
                 yield Fault(PODS, namespace, _message(reflector.fault))
