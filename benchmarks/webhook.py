@@ -1,6 +1,7 @@
 """What the webhook takes: reviews a second at the pace of a busy cluster, and objects as large as the API server takes.
 
     python -m benchmarks.webhook --rate 200 --seconds 20
+    python -m benchmarks.webhook --peaks
 
 A real `kthena-fast webhook` behind TLS, without a cluster; callers keep their connections as an API server does. CPU
 time and memory are the process's own, from /proc.
@@ -38,6 +39,9 @@ CONNECTIONS = 25
 """Idle connections that an API server keeps to a webhook."""
 
 MEGABYTE = 10**6
+
+FROM_AN_API_SERVER = 5
+"""How many of `large` come from one; it holds the others to their CRD, and sends them to nobody."""
 
 
 def mixed(number: int) -> bytes:
@@ -216,6 +220,30 @@ async def large_ones(webhook: Subject, size: int) -> None:
         print(f"{name} ({len(body) / MEGABYTE:.1f} MB): {seconds:.2f} s, CPU {cpu:.2f} s; {webhook.rss():.0f} MiB")
 
 
+async def peaks(rate: float, seconds: float, seed: int, size: int) -> None:
+    """The most memory that objects take a fresh process to, of those that an API server lets through to it."""
+    sent = [(name, orjson.dumps(review)) for name, review in large(size).items()][:FROM_AN_API_SERVER]
+    (changed_name, changed), (expressions_name, expressions) = sent[1], sent[3]
+    rounds = [(name, [body], 3) for name, body in sent]
+    rounds.append((f"five at once: {changed_name}", [changed] * 5, 2))
+    rounds.append((f"ten at once: {expressions_name}", [expressions] * 10, 1))
+    for name, bodies, times in rounds:
+        async with subject() as webhook:
+            for _ in range(times):
+                await asyncio.gather(*(webhook.ask(body) for body in bodies))
+            print(f"{name}: at most {webhook.most():.0f} MiB")
+    async with subject() as webhook:
+
+        async def all_of_them() -> None:
+            for _, body in sent * 2:
+                await webhook.ask(body)
+
+        beside = asyncio.create_task(all_of_them())
+        print(f"all of them beside {rate:g} reviews/s: {percentiles(await paced(webhook, rate, seconds, seed))}")
+        await beside
+        print(f"at most {webhook.most():.0f} MiB")
+
+
 async def again_and_again(webhook: Subject, size: int, times: int) -> list[float]:
     body = orjson.dumps(next(iter(large(size).values())))
     return [await webhook.ask(body) for _ in range(times)]
@@ -229,10 +257,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each part")
     parser.add_argument("--megabytes", type=float, default=3.0, help="of the large objects")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--peaks", action="store_true", help="only the most memory that large objects take")
     arguments = parser.parse_args()
     os.environ.pop("KUBECONFIG", None)
     size = int(arguments.megabytes * MEGABYTE)
-    uvloop.run(run(arguments.rate, arguments.seconds, arguments.seed, size))
+    measure = peaks if arguments.peaks else run
+    uvloop.run(measure(arguments.rate, arguments.seconds, arguments.seed, size))
     return 0
 
 

@@ -139,7 +139,9 @@ class Gateway:
         if options.router_config is not None:
             self._follow_file("router-config", router_config.Followed(options.router_config).look)
         context = self._certificate()
-        engine_context = tls.engine_context(settings.upstream_ca_file)
+        engines = tls.Engines(settings.upstream_ca_file)
+        if settings.upstream_ca_file:
+            self._follow_file("engine-authorities", engines.look)
 
         self._access_log = access_log = _open_access_log(settings)
         access_log.report_to(self.registry)
@@ -148,13 +150,13 @@ class Gateway:
         request_metrics = RequestMetrics(self.registry, paths.label)
         deadlines = Deadlines(loop)
         self._closing.callback(deadlines.close)
-        pool = Pool(loop, connect_timeout=settings.connect_timeout, tls=engine_context)
+        pool = Pool(loop, connect_timeout=settings.connect_timeout, tls=engines.context)
         self._closing.callback(pool.close)
         identifier = Identifier(settings.fairness_user_sources)
         if settings.enable_fairness_scheduling:
             if identifier.trusts_clients:
                 log.warning("%s", TRUSTING % ",".join(settings.fairness_user_sources))
-            self._fairness = Fairness(settings, loop, deadlines, self.registry, engine_context)
+            self._fairness = Fairness(settings, loop, deadlines, self.registry, engines.context)
         observer = Observer(
             state,
             self.registry,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -267,10 +269,13 @@ def test_upstream_ca_file_alone_says_who_is_trusted(authority: trustme.CA, tmp_p
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
-async def ask_over_tls(
-    engine_issued: trustme.LeafCert, host: str, ca_file: str, *, times: int = 1
-) -> list[running.Answer]:
-    """What a client gets from an engine that speaks TLS with that certificate, reached at `https://HOST:PORT`."""
+def fill(file: str, contents: bytes) -> None:
+    Path(file).write_bytes(contents)
+
+
+@contextlib.asynccontextmanager
+async def in_front_of(engine_issued: trustme.LeafCert, host: str, ca_file: str) -> AsyncIterator[app.Gateway]:
+    """A gateway whose engine speaks TLS with that certificate, and is reached at `https://HOST:PORT`."""
     engine = MockEngine(EngineConfig(models=(running.MODEL,)))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     engine_issued.configure_cert(context)
@@ -284,13 +289,23 @@ async def ask_over_tls(
         source = BackendSource([f"https://{host}:{server.port}"], [running.MODEL], resolve=resolve)
         async with app.running(options, settings, source) as gateway:
             await running.within(running.PATIENCE, gateway.state.until_synced())
-            answers = []
-            for _ in range(times):
-                raw = running.Raw(*await asyncio.open_connection("127.0.0.1", gateway.port))
-                raw.say(running.chat())
-                answers.append(await raw.answer())
-                await raw.leave()
-    return answers
+            yield gateway
+
+
+async def ask(gateway: app.Gateway) -> running.Answer:
+    raw = running.Raw(*await asyncio.open_connection("127.0.0.1", gateway.port))
+    raw.say(running.chat())
+    answer = await raw.answer()
+    await raw.leave()
+    return answer
+
+
+async def ask_over_tls(
+    engine_issued: trustme.LeafCert, host: str, ca_file: str, *, times: int = 1
+) -> list[running.Answer]:
+    """What a client gets from such an engine."""
+    async with in_front_of(engine_issued, host, ca_file) as gateway:
+        return [await ask(gateway) for _ in range(times)]
 
 
 @pytest.fixture
@@ -317,6 +332,32 @@ async def test_an_engine_that_cannot_be_verified_is_502_and_sees_no_request(
     issued = issuer.issue_cert("other.test" if wrong == "name" else "engine.test")
     (answer,) = await ask_over_tls(issued, "engine.test", ca_file)
     assert (answer.status, answer.code) == (502, "connection_failed")
+
+
+async def test_an_authority_that_comes_into_the_file_is_trusted_without_a_restart(
+    authority: trustme.CA, ca_file: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does whose engines get certificates of another; the ConfigMap is changed while the gateway runs."""
+    monkeypatch.setattr(watched, "LOOK_EVERY", 0.02)
+    other = trustme.CA()
+    with caplog.at_level(logging.INFO):
+        async with in_front_of(other.issue_cert("engine.test"), "engine.test", ca_file) as gateway:
+            assert (await ask(gateway)).code == "connection_failed"
+            fill(ca_file, other.cert_pem.bytes() + b"-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----")
+
+            async def is_told() -> bool:
+                return "does not load" in caplog.text
+
+            await processes.until(is_told)
+            # Not half of it either.
+            assert (await ask(gateway)).code == "connection_failed"
+            fill(ca_file, authority.cert_pem.bytes() + other.cert_pem.bytes())
+
+            async def serves() -> bool:
+                return (await ask(gateway)).status == 200
+
+            await processes.until(serves)
+    assert f"the authorities in {ca_file} were reloaded" in caplog.messages
 
 
 async def test_without_a_ca_file_engines_are_served_unverified_with_one_warning(
