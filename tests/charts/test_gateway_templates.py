@@ -186,7 +186,7 @@ def test_a_certificate_is_for_the_name_that_clients_use() -> None:
     assert spec["dnsNames"] == ["llm.example.org"]
     assert spec["secretName"] == "llm"
     assert spec["issuerRef"] == tls["issuerRef"]
-    assert rendered.names("Issuer") == [helm.WEBHOOK]
+    assert rendered.names("Issuer") == [helm.WEBHOOK, f"{helm.WEBHOOK}-self-signed"]
 
 
 def test_a_certificate_without_a_name_is_for_the_service() -> None:
@@ -194,7 +194,20 @@ def test_a_certificate_without_a_name_is_for_the_service() -> None:
     spec = rendered.one("Certificate", GATEWAY)["spec"]
     assert spec["dnsNames"] == [f"{GATEWAY}.{helm.NAMESPACE}.svc", f"{GATEWAY}.{helm.NAMESPACE}.svc.cluster.local"]
     assert spec["issuerRef"] == {"name": GATEWAY, "kind": "Issuer"}
-    assert rendered.one("Issuer", GATEWAY)["spec"] == {"selfSigned": {}}
+
+
+@pytest.mark.parametrize("name", [GATEWAY, helm.WEBHOOK])
+def test_a_certificate_is_of_an_authority_that_stays_when_it_is_renewed(name: str) -> None:
+    """The API server hears of a self-signed one at once, and would refuse what the pods show for another minute."""
+    rendered = helm.render("global.certManagementMode=cert-manager", "networking.inferGateway.tls.enabled=true")
+    assert rendered.one("Certificate", name)["spec"]["issuerRef"] == {"name": name, "kind": "Issuer"}
+    secret = rendered.one("Issuer", name)["spec"]["ca"]["secretName"]
+    authority = rendered.one("Certificate", f"{name}-ca")["spec"]
+    assert authority["secretName"] == secret
+    assert secret not in {volume["secret"]["secretName"] for volume in pod(rendered, name)["volumes"]}
+    assert (authority["isCA"], authority["duration"]) == (True, "87600h")
+    first = rendered.one("Issuer", authority["issuerRef"]["name"])
+    assert first["spec"] == {"selfSigned": {}}
 
 
 def test_the_service_is_upstreams() -> None:
@@ -368,6 +381,19 @@ def test_where_and_how_pods_run_is_the_operators_to_say() -> None:
     assert container["args"][-1] == "--v=4"
     assert spec["volumes"] == [{"name": "logs", "emptyDir": {}}]
     assert container["volumeMounts"] == [{"name": "logs", "mountPath": "/logs"}]
+
+
+@pytest.mark.parametrize(("component", "name"), [("inferGateway", GATEWAY), ("webhook", helm.WEBHOOK)])
+def test_a_variable_of_ones_own_takes_the_place_of_the_charts(component: str, name: str) -> None:
+    """Two of one name are what Helm's next upgrade loses one of."""
+    chosen = {"LOG_LEVEL": "debug", "POD_NAMESPACE": "x", "MALLOC_MMAP_THRESHOLD_": "1"}
+    own = [{"name": variable, "value": value} for variable, value in chosen.items()]
+    env = helm.render(values={"networking": {component: {"extraEnv": own}}}).container(name)["env"]
+    names = [entry["name"] for entry in env]
+    assert len(names) == len(set(names))
+    assert env[-3:] == own
+    default = [entry["name"] for entry in helm.default().container(name)["env"]]
+    assert set(default) <= set(names)
 
 
 def check(*arguments: str) -> subprocess.CompletedProcess[str]:

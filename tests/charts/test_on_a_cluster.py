@@ -129,6 +129,29 @@ def test_every_values_file_renders_what_the_api_server_takes(server: KubeApiServ
     cluster.dry_run(server, *helm.render(files=[name]))
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_pods_are_let_into_a_namespace_that_takes_only_restricted_ones(server: KubeApiServer, variant: str) -> None:
+    """By the API server's own Pod Security admission."""
+    rendered = helm.render(values=VARIANTS[variant], namespace="restricted")
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    server.apply({**apiserver.namespace("restricted"), "metadata": {"name": "restricted", "labels": labels}})
+    pods = [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "restricted"}, "spec": spec}
+        for spec in (
+            *(found["spec"]["template"]["spec"] for found in rendered.of("Deployment")),
+            *(found["spec"] for found in rendered.of("Pod")),
+        )
+    ]
+    assert len(pods) == 3
+    for pod in pods:
+        # A class that not every cluster has.
+        pod["spec"].pop("priorityClassName", None)
+        server.apply(pod, dry_run=True)
+        pod["spec"]["containers"][0].pop("securityContext")
+        with pytest.raises(apiserver.Refused, match="violates PodSecurity"):
+            server.apply(pod, dry_run=True)
+
+
 def test_the_dry_run_would_find_a_field_that_is_none(server: KubeApiServer) -> None:
     deployment = helm.default().one("Deployment", helm.GATEWAY)
     broken = {**deployment, "spec": {**deployment["spec"], "replica": 1}}

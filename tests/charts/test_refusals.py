@@ -106,6 +106,18 @@ def test_what_cannot_be_is_refused_with_what_can(assignment: str, said: str) -> 
             'image.args has "--port=9443": the port is set by networking.webhook.port',
         ),
         (
+            ["networking.webhook.image.args={--metrics-port=1}"],
+            'image.args has "--metrics-port=1": it is set by networking.webhook.metrics.port',
+        ),
+        (
+            ["networking.inferGateway.extraArgs={--namespace=a}"],
+            'extraArgs has "--namespace=a": it is set by networking.namespaces',
+        ),
+        (
+            ["networking.inferGateway.extraArgs={--port,a}"],
+            'extraArgs has "--port": it is set by networking.inferGateway.port',
+        ),
+        (
             [f"{FAIRNESS}.shares.default.share=1", f"{FAIRNESS}.sharesConfigMap=mine"],
             "are both set: it must be one of them",
         ),

@@ -2,17 +2,20 @@
 
 import base64
 import contextlib
-from collections.abc import Iterator
+import functools
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 import trustme
 
-from tests.charts import helm
+from tests.charts import cluster, helm
 from tests.charts.running import Engines, Release, is_ready, until
 from tests.charts.test_end_to_end import model_server, refuses, route
-from tests.kube import apiserver
+from tests.kube import apiserver, binaries
 from tests.kube.apiserver import KubeApiServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -27,9 +30,12 @@ def installed(server: KubeApiServer, folder: Path, values: helm.Object, name: st
         release.close()
 
 
-def secret(server: KubeApiServer, name: str, authority: trustme.CA, *names: str) -> None:
+LATER = datetime(2037, 1, 1, tzinfo=UTC)
+
+
+def secret(server: KubeApiServer, name: str, authority: trustme.CA, *names: str, ends: datetime | None = None) -> None:
     """A Secret of type kubernetes.io/tls, as somebody's own PKI would make it."""
-    pair = authority.issue_cert(*names)
+    pair = authority.issue_cert(*names, not_after=ends)
     data = {"tls.crt": b"".join(part.bytes() for part in pair.cert_chain_pems), "tls.key": pair.private_key_pem.bytes()}
     server.apply(apiserver.namespace(helm.NAMESPACE))
     server.apply(
@@ -91,6 +97,51 @@ def test_certificates_of_ones_own_and_files_that_are_mounted(
             release.mount(release.gateway)
             # What was counted of a user is told by the share that he had when he was last here.
             until(lambda: serves() and share(fairness) == 7, "the new shares are in service")
+
+
+def test_certificates_of_cert_managers_are_served_and_renewed_without_a_refused_write(
+    server: KubeApiServer, namespace: str, tmp_path: Path
+) -> None:
+    """What cert-manager does of what the chart asks it is done here by hand."""
+    try:
+        server.install_crds(cluster.foreign_schemas())
+    except binaries.Missing as missing:
+        pytest.skip(str(missing))
+    values = {"global": {"certManagementMode": "cert-manager"}}
+    with installed(server, tmp_path, values, "managed") as release:
+        asked = release.rendered.one("Certificate", release.webhook)["spec"]
+        authority = trustme.CA()
+        secret(server, asked["secretName"], authority, *asked["dnsNames"])
+        (configuration,) = release.rendered.of("ValidatingWebhookConfiguration")
+        wanted = configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"]
+        assert wanted == f"{helm.NAMESPACE}/{release.webhook}"
+        bundle = base64.b64encode(authority.cert_pem.bytes()).decode()
+        for entry in configuration["webhooks"]:
+            entry["clientConfig"]["caBundle"] = bundle
+        server.apply(configuration)
+        release.route_webhook()
+        bad = route(namespace, "bad", "bad", "none")
+        bad["spec"]["loraAdapters"] = [""]
+        with release.running(release.webhook) as program:
+            until(lambda: refuses(server, bad), "the API server asks the webhook")
+            ends = expiry(release)
+            authority_stays = functools.partial(refuses, server, bad)
+            secret(server, asked["secretName"], authority, *asked["dnsNames"], ends=LATER)
+            release.mount(release.webhook)
+            # Each of the looks is a review: none of them fails.
+            until(lambda: assert_holds(authority_stays) and expiry(release) != ends, "the new one is in service")
+            assert "forbidden" not in program.log.lower()
+
+
+def assert_holds(what: Callable[[], bool]) -> bool:
+    assert what()
+    return True
+
+
+def expiry(release: Release) -> str:
+    page = httpx.get(f"http://127.0.0.1:{release.ports['webhook-metrics']}/metrics").text
+    (line,) = re.findall(r"^kthena_fast_webhook_certificate_expiry_timestamp_seconds .*$", page, re.MULTILINE)
+    return str(line)
 
 
 def share(page: str) -> float:

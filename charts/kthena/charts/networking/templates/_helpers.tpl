@@ -82,6 +82,15 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- end }}
 {{- end -}}
 
+{{/* The names in extraEnv: what they set, the chart does not, since two of one name confuse Helm's next upgrade. */}}
+{{- define "networking.ownVariables" -}}
+{{- $names := list -}}
+{{- range . -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- toJson $names -}}
+{{- end -}}
+
 {{/* A Deployment's strategy. Values of the chart's own stay beside those that take their place. */}}
 {{- define "networking.strategy" -}}
 strategy:
@@ -260,21 +269,58 @@ subjects:
     namespace: {{ $root.Release.Namespace }}
 {{- end -}}
 
-{{/* A certificate of cert-manager's, and a self-signed Issuer where no other is named: root, component, names, Secret, issuer. */}}
+{{/*
+A certificate of cert-manager's: root, component, names, Secret, issuer. Where no issuer is named, one of an authority of
+this release: of a certificate that signs itself nobody could trust the next one before it is shown, and a webhook's is
+injected a minute before the kubelet has brought it to the pods.
+*/}}
 {{- define "networking.certificate" -}}
 {{- $root := index . 0 -}}
 {{- $name := include "networking.name" . -}}
+{{- $labels := include "networking.labels" . -}}
 {{- $issuer := index . 4 -}}
 {{- if not $issuer }}
+apiVersion: cert-manager.io/v1
+kind: Issuer
+metadata:
+  name: {{ $name }}-self-signed
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+spec:
+  selfSigned: {}
+---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata:
+  name: {{ $name }}-ca
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+spec:
+  isCA: true
+  commonName: {{ $name }}-ca
+  secretName: {{ $name }}-ca
+  # Ten years.
+  duration: 87600h
+  privateKey:
+    algorithm: ECDSA
+    size: 256
+    rotationPolicy: Always
+  issuerRef:
+    name: {{ $name }}-self-signed
+    kind: Issuer
+---
 apiVersion: cert-manager.io/v1
 kind: Issuer
 metadata:
   name: {{ $name }}
   namespace: {{ $root.Release.Namespace }}
   labels:
-    {{- include "networking.labels" . | nindent 4 }}
+    {{- $labels | nindent 4 }}
 spec:
-  selfSigned: {}
+  ca:
+    secretName: {{ $name }}-ca
 ---
 {{- end }}
 apiVersion: cert-manager.io/v1
@@ -283,7 +329,7 @@ metadata:
   name: {{ $name }}
   namespace: {{ $root.Release.Namespace }}
   labels:
-    {{- include "networking.labels" . | nindent 4 }}
+    {{- $labels | nindent 4 }}
 spec:
   secretName: {{ index . 3 }}
   dnsNames:

@@ -45,6 +45,19 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- $said = append $said (printf "networking.webhook.image.args has %q: the port is set by networking.webhook.port, for the probes and the Service to know it too" .) -}}
 {{- end -}}
 {{- end -}}
+{{- range $list := list
+  (list "webhook.image.args" $webhook.image.args "--metrics-port" "networking.webhook.metrics.port")
+  (list "inferGateway.extraArgs" $gateway.extraArgs "--port" "networking.inferGateway.port")
+  (list "inferGateway.extraArgs" $gateway.extraArgs "--metrics-port" "networking.inferGateway.metrics.port")
+  (list "inferGateway.extraArgs" $gateway.extraArgs "--debug-port" "networking.inferGateway.debugPort")
+  (list "inferGateway.extraArgs" $gateway.extraArgs "--namespace" "networking.namespaces")
+-}}
+{{- range index $list 1 -}}
+{{- if eq (index $list 2) (splitList "=" . | first) -}}
+{{- $said = append $said (printf "networking.%s has %q: it is set by %s, for the other objects to know it too" (index $list 0) . (index $list 3)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $gateway.fairness.shares $gateway.fairness.sharesConfigMap -}}
 {{- $said = append $said "networking.inferGateway.fairness.shares and networking.inferGateway.fairness.sharesConfigMap are both set: it must be one of them" -}}
 {{- end -}}

@@ -48,14 +48,21 @@
   (list "FAIRNESS_TOP_USERS" $values.fairness.topUsers)
 ) -}}
 {{- end -}}
+{{- $own := include "networking.ownVariables" $values.extraEnv | fromJsonArray -}}
+{{- if not (has "POD_NAMESPACE" $own) }}
 - name: POD_NAMESPACE
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
+{{- end }}
+{{- if not (has "MALLOC_MMAP_THRESHOLD_" $own) }}
 # Has glibc give the memory of request bodies back at once, as it does by itself only until the first of them is freed.
 - name: MALLOC_MMAP_THRESHOLD_
   value: "131072"
+{{- end }}
 {{- range $variables }}
+{{- if not (has (index . 0) $own) }}
 {{- include "networking.variable" . }}
+{{- end }}
 {{- end }}
 {{- end -}}
