@@ -29,7 +29,6 @@ from kthena_fast import __version__
 from kthena_fast.kube import failures
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
     from kthena_fast.kube.configuration import Cluster
@@ -402,9 +401,14 @@ async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 
 def _tls(cluster: Cluster, certificate: Certificate | None) -> ssl.SSLContext:
-    ca_data = cluster.ca_data if cluster.ca_file is None else _certificates_in(cluster.ca_file)
+    ca_file = str(cluster.ca_file) if cluster.ca_file is not None else None
     try:
-        context = ssl.create_default_context(cadata=ca_data or None)
+        context = ssl.create_default_context(cafile=ca_file, cadata=cluster.ca_data or None)
+    except (OSError, ValueError) as error:
+        # Which of its files it was, the ssl module does not say.
+        where, why = ca_file or "certificate-authority-data", getattr(error, "strerror", None) or error
+        raise failures.Unreachable(f"{where}, which verifies {cluster.server}, does not load: {why}") from error
+    try:
         # Kubernetes' own authorities are older than what RFC 5280 came to ask of them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if not cluster.verify:
@@ -419,20 +423,6 @@ def _tls(cluster: Cluster, certificate: Certificate | None) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise failures.Unreachable(f"TLS to {cluster.server} cannot be set up: {_told(error)}") from error
     return context
-
-
-def _certificates_in(path: Path) -> str:
-    """The PEM texts of a file; each try reads it again, as it may come yet."""
-    try:
-        text = path.read_text()
-    except UnicodeDecodeError:
-        raise failures.Unreachable(f"{path} is no PEM file of certificates") from None
-    except OSError as error:
-        raise failures.Unreachable(f"{path} cannot be read: {error.strerror}") from error
-    # Without any, those that the system trusts would be taken.
-    if not text.strip():
-        raise failures.Unreachable(f"{path} is empty: it must hold those that the API server is verified with")
-    return text
 
 
 def _told(error: BaseException) -> str:
