@@ -12,12 +12,23 @@ from kthena_fast.resources import structure
 from kthena_fast.resources.decoding import GROUP, NETWORKING
 from kthena_fast.resources.status import Status
 
+_STANDS: tuple[tuple[str, str, str], ...] = (
+    ("Accepted", "string", '.status.conditions[?(@.type=="Accepted")].status'),
+    ("Resolved", "string", '.status.conditions[?(@.type=="ResolvedRefs")].status'),
+)
+"""What has become of an object, which upstream says of none."""
+
 _COLUMNS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
-    "ModelRoute": (("Age", "date", ".metadata.creationTimestamp"),),
+    "ModelRoute": (
+        ("Model", "string", ".spec.modelName"),
+        *_STANDS,
+        ("Age", "date", ".metadata.creationTimestamp"),
+    ),
     "ModelServer": (
         ("Engine", "string", ".spec.inferenceEngine"),
         ("Port", "integer", ".spec.workloadPort.port"),
         ("Protocol", "string", ".spec.workloadPort.protocol"),
+        *_STANDS,
         ("Age", "date", ".metadata.creationTimestamp"),
     ),
     # Upstream declares none; the API server then shows the age, which must be said once another column is.

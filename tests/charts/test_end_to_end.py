@@ -45,6 +45,39 @@ def test_1_a_simple_route(release: Release, gateway: Program, engines: Engines, 
         until(functools.partial(is_accepted, release.server, found), "its status says that it serves")
 
 
+def test_kubectl_get_shows_whether_routes_and_servers_are_in_order(
+    release: Release, gateway: Program, engines: Engines, namespace: str
+) -> None:
+    engine = engines.start("listed")
+    server, objects = model_server(namespace, "listed", engine.port), route(namespace, "listed", "listed", "listed")
+    dangling = route(namespace, "dangling", "dangling", "nobody")
+    release.server.apply(server, objects, dangling, engine.pod(namespace, "listed-0", {"app": "listed"}))
+    wanted = {
+        "modelroutes": [
+            {"Name": "dangling", "Model": "dangling", "Accepted": "True", "Resolved": "False"},
+            {"Name": "listed", "Model": "listed", "Accepted": "True", "Resolved": "True"},
+        ],
+        "modelservers": [
+            {"Name": "listed", "Engine": "vLLM", "Port": engine.port, "Protocol": "http"}
+            | {"Accepted": "True", "Resolved": "True"}
+        ],
+    }
+    for plural, rows in wanted.items():
+        until(functools.partial(shows, release.server, namespace, plural, rows), f"{plural} are listed so")
+
+
+def shows(server: KubeApiServer, namespace: str, plural: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether that is what `kubectl get` prints, the ages aside."""
+    answer = httpx.get(
+        f"{server.url}/apis/networking.serving.volcano.sh/v1alpha1/namespaces/{namespace}/{plural}",
+        headers={"Authorization": f"Bearer {server.token}", "Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"},
+        verify=ssl.create_default_context(cafile=server.ca_file),
+    ).json()
+    names = [column["name"] for column in answer["columnDefinitions"]]
+    found = [dict(zip(names, row["cells"], strict=True)) for row in answer["rows"]]
+    return [{name: row[name] for name in row if name != "Age"} for row in found] == rows
+
+
 def test_2_everything_in_one_file(release: Release, gateway: Program, engines: Engines) -> None:
     engine = engines.start("echo")
     objects = manifests.read(manifests.ALL_IN_ONE, "default", PORT=engine.port)

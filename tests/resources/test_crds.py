@@ -174,9 +174,9 @@ def test_optional_fields_are_looked_at_behind_has() -> None:
         assert f"has(self.{name}) && size(self.{name})" in rules.NAMES_A_MODEL.cel
 
 
-def test_columns_show_what_upstreams_show() -> None:
+def test_columns_show_what_upstreams_show_and_what_has_become_of_an_object() -> None:
     columns = version("ModelServer")["additionalPrinterColumns"]
-    assert [column["name"] for column in columns] == ["Engine", "Port", "Protocol", "Age"]
+    assert [column["name"] for column in columns] == ["Engine", "Port", "Protocol", "Accepted", "Resolved", "Age"]
     for kind in BY_KIND:
         assert version(kind)["additionalPrinterColumns"][-1]["name"] == "Age"
 
