@@ -28,6 +28,16 @@ def test_every_install_works_as_written(line: str, monkeypatch: pytest.MonkeyPat
     assert rendered.names("Deployment") == [helm.GATEWAY, helm.WEBHOOK]
 
 
+def test_the_webhook_alone_is_printed_as_its_document_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CHART.parents[1])
+    (line,) = re.findall(
+        r"^\$ helm (template .*)$", (CHART.parents[1] / "docs" / "webhook.md").read_text(), re.MULTILINE
+    )
+    rendered = helm.Rendered(helm.run(*shlex.split(line)))
+    assert rendered.names("Deployment") == ["webhook-webhook"]
+    assert {found["metadata"]["labels"]["app.kubernetes.io/component"] for found in rendered} == {"webhook", "test"}
+
+
 def test_there_are_installs_to_try() -> None:
     assert len(INSTALLS) == 5
     assert len(FILES) == 3
