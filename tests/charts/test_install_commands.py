@@ -5,6 +5,7 @@ import re
 import pytest
 from ruamel.yaml import YAML
 
+from kthena_fast import durations, settings
 from tests.charts import helm
 from tests.charts.generated import CHART
 from tests.charts.helm import GATEWAY, WEBHOOK
@@ -52,6 +53,9 @@ def test_the_three_ways_to_run_it_are_values_files(
     assert float(environment["FAIRNESS_INPUT_TOKEN_WEIGHT"]) == input_weight
     assert float(environment["FAIRNESS_OUTPUT_TOKEN_WEIGHT"]) == output_weight
     assert rendered.one("Deployment", GATEWAY)["spec"]["replicas"] == replicas
+    said: list[str] = []
+    told = settings.read(environment, said.append)
+    assert (told.fairness_window_size, said) == (durations.parse(window), [])
 
 
 @pytest.mark.parametrize("name", EVERY_VALUES_FILE)

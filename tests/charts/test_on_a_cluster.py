@@ -1,6 +1,7 @@
 """The chart on a real API server: every object is one that Kubernetes takes, and a release comes, changes and goes."""
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from kthena_fast.resources import crds
-from tests.charts import cluster, helm
+from tests.charts import cluster, helm, test_readme
 from tests.charts.generated import CHART
 from tests.charts.test_webhook_templates import BUNDLE, MANUAL
 from tests.conftest import running_kube_apiserver
@@ -207,6 +208,20 @@ def test_a_release_comes_changes_and_goes_and_leaves_its_crds(bare: KubeApiServe
     cluster.release(bare, "install", "life", helm.NAMESPACE)
     assert cluster.left(bare, "life") != []
     cluster.uninstall(bare, "life", helm.NAMESPACE)
+
+
+@pytest.mark.parametrize("line", test_readme.LINES)
+def test_every_install_that_is_written_somewhere_is_taken(
+    server: KubeApiServer, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is written, to a real API server."""
+    monkeypatch.chdir(CHART.parents[1])
+    words = shlex.split(line)[1:]
+    namespace = words[words.index("--namespace") + 1] if "--namespace" in words else "default"
+    helm.run(*words, kubeconfig=server.kubeconfig)
+    assert f"Deployment {helm.GATEWAY}" in cluster.left(server, helm.RELEASE)
+    cluster.uninstall(server, helm.RELEASE, namespace)
+    assert cluster.left(server, helm.RELEASE) == []
 
 
 def test_an_upgrade_reaches_the_crds(bare: KubeApiServer, tmp_path: Path) -> None:

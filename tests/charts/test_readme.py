@@ -18,9 +18,11 @@ INSTALLS = [
     for line in re.findall(r"^(?:    |\$ )(helm install (?:.*\\\n)*.*)$", TEXT + WALK, re.MULTILINE)
 ]
 FILES = sorted(CHART.glob("values-*.yaml"))
+LINES = [*INSTALLS, *(re.findall(r"helm install .*", file.read_text())[0] for file in FILES)]
+"""Every install that is written somewhere."""
 
 
-@pytest.mark.parametrize("line", [*INSTALLS, *(re.findall(r"helm install .*", file.read_text())[0] for file in FILES)])
+@pytest.mark.parametrize("line", LINES)
 def test_every_install_works_as_written(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CHART.parents[1])
     words = shlex.split(line)[2:]
