@@ -52,7 +52,7 @@ def test_kubectl_get_shows_whether_routes_and_servers_are_in_order(
     server, objects = model_server(namespace, "listed", engine.port), route(namespace, "listed", "listed", "listed")
     dangling = route(namespace, "dangling", "dangling", "nobody")
     release.server.apply(server, objects, dangling, engine.pod(namespace, "listed-0", {"app": "listed"}))
-    wanted = {
+    wanted: dict[str, list[dict[str, Any]]] = {
         "modelroutes": [
             {"Name": "dangling", "Model": "dangling", "Accepted": "True", "Resolved": "False"},
             {"Name": "listed", "Model": "listed", "Accepted": "True", "Resolved": "True"},
