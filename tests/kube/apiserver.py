@@ -361,10 +361,17 @@ def _free_port() -> int:
 
 
 def _is_running(pid: int) -> bool:
-    # The starter's children are nobody's here: they are reaped by the init process, if it reaps at all. One that is
-    # killed is called a zombie from when its first thread has ended, and keeps its port until the last one has.
+    # The starter's children are nobody's here: they are reaped by the init process, if it reaps at all.
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state != "Z" or len([*Path(f"/proc/{pid}/task").iterdir()]) > 1
-    except (FileNotFoundError, ProcessLookupError):
+    except FileNotFoundError:
         return False
+    # The process is a zombie once its first thread has ended; until the last one has, its ports are not free.
+    return state != "Z" or _threads(pid) > 1
+
+
+def _threads(pid: int) -> int:
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        return 0
