@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kthena_fast.resources.model_server import ModelServer
     from kthena_fast.routing.objects import PodObject
     from kthena_fast.routing.snapshot import Pod, Server, Snapshot
-    from kthena_fast.scheduling.scraper import Load
+    from kthena_fast.scheduling.load import Load
 
 DUMP = "/debug/config_dump"
 

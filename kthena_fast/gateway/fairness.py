@@ -17,7 +17,8 @@ from kthena_fast.queueing.estimates import RecentAnswers
 from kthena_fast.queueing.report import Report
 from kthena_fast.queueing.tariff import Tariff
 from kthena_fast.queueing.turns import Timers, Turns
-from kthena_fast.scheduling.scraper import Load, Scraper
+from kthena_fast.scheduling.load import Load
+from kthena_fast.scheduling.scraper import Scraper
 from kthena_fast.serving import watched
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Fairness:
         report.watch(self.turns)
         self.scraper: Scraper | None = None
         if isinstance(limit, gates.Adaptive) and settings.fairness_max_qps is None:
-            self.scraper = Scraper(settings.metrics_scrape_interval, engine_tls, self.turns.on_load)
+            self.scraper = Scraper(settings.metrics_scrape_interval, engine_tls, timers, self.turns.on_load)
         self._shares_path = Path(settings.fairness_shares_file) if settings.fairness_shares_file else None
         if self._shares_path is not None:
             self._shares_file = watched.Watched(self._shares_path)

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kthena_fast.core._choice import NO_EXTENSIONS
@@ -63,39 +64,93 @@ class Adaptive:
     or only such as are older than FRESH_SECONDS, it is what it starts with.
     """
 
-    __slots__ = ("_learned", "_start")
+    __slots__ = ("_servers", "_start")
 
     def __init__(self, start: int) -> None:
         self._start = start
-        self._learned: dict[str, tuple[int, float]] = {}
-        """By pod key: limit, and when the engine was last asked."""
+        self._servers: dict[str, _Learned] = {}
 
     def of(self, server: Server, now: float) -> tuple[int, float]:
-        total = 0
-        until = math.inf
-        for pod in server.pods:
-            total += self.of_pod(pod, now)
-            learned = self._learned.get(pod.key)
-            if learned is not None and now - learned[1] <= FRESH_SECONDS:
-                until = min(until, learned[1] + FRESH_SECONDS)
-        return total, until
+        return self._of_server(server.key).sum(server, now)
 
     def of_pod(self, pod: Pod, now: float) -> int:
-        learned = self._learned.get(pod.key)
-        if learned is None or now - learned[1] > FRESH_SECONDS:
-            return self._start
-        return learned[0]
+        known = self._servers.get(pod.server)
+        return known.of(pod.key, now) if known is not None else self._start
 
     def on_scrape(self, pod: Pod, waiting: float, now: float) -> None:
         """Learn from the engine's number of waiting requests."""
-        limit = self.of_pod(pod, now)
+        known = self._of_server(pod.server)
+        limit = known.of(pod.key, now)
         if waiting > 0:
             limit = max(1, pod.in_flight - int(waiting))
         elif pod.in_flight >= limit:
             limit += max(1, limit // 8)
-        self._learned[pod.key] = (limit, now)
+        known.learn(pod.key, limit, now)
 
     def retain(self, keys: frozenset[str]) -> None:
         """Forget pods that are not among these."""
-        for key in self._learned.keys() - keys:
-            del self._learned[key]
+        for name in [name for name, known in self._servers.items() if not known.retain(keys)]:
+            del self._servers[name]
+
+    def _of_server(self, key: str) -> _Learned:
+        known = self._servers.get(key)
+        if known is None:
+            known = self._servers[key] = _Learned(self._start)
+        return known
+
+
+class _Learned:
+    """The limits of one server's pods. Their sum is kept: it is asked for after each scrape, and there may be a
+    thousand pods, each scraped every second."""
+
+    __slots__ = ("_by_pod", "_difference", "_of", "_pods", "_start")
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+        self._by_pod: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        """By pod key: limit, and when the engine was asked; who was asked longest ago comes first."""
+        self._of: Server | None = None
+        """Whose pods are summed."""
+        self._pods: frozenset[str] = frozenset()
+        self._difference = 0
+        """How much more than what they start with all in `_by_pod` may have."""
+
+    def of(self, pod: str, now: float) -> int:
+        learned = self._by_pod.get(pod)
+        return learned[0] if learned is not None and now - learned[1] <= FRESH_SECONDS else self._start
+
+    def learn(self, pod: str, limit: int, now: float) -> None:
+        self._forget(pod)
+        self._by_pod[pod] = (limit, now)
+        if pod in self._pods:
+            self._difference += limit - self._start
+
+    def sum(self, server: Server, now: float) -> tuple[int, float]:
+        """For these pods, and until when that holds unless something is learned."""
+        if server is not self._of:
+            self._serve(server)
+        until = math.inf
+        while self._by_pod:
+            pod, (_, asked) = next(iter(self._by_pod.items()))
+            if now - asked <= FRESH_SECONDS:
+                until = asked + FRESH_SECONDS
+                break
+            self._forget(pod)
+        return self._start * len(server.pods) + self._difference, until
+
+    def retain(self, keys: frozenset[str]) -> bool:
+        """Forget pods that are not among these; whether anything is left."""
+        for pod in self._by_pod.keys() - keys:
+            self._forget(pod)
+        return bool(self._by_pod)
+
+    def _forget(self, pod: str) -> None:
+        learned = self._by_pod.pop(pod, None)
+        if learned is not None and pod in self._pods:
+            self._difference -= learned[0] - self._start
+
+    def _serve(self, server: Server) -> None:
+        """Sum for another set of pods; what was learned of those that are not in it says nothing."""
+        self._of = server
+        self._pods = frozenset(pod.key for pod in server.pods)
+        self._difference = sum(limit - self._start for pod, (limit, _) in self._by_pod.items() if pod in self._pods)

@@ -1,128 +1,99 @@
-"""Asks engines how busy they are: the two gauges that the `auto` mode of fairness needs.
+"""Asks engines how busy they are, for the `auto` mode of fairness.
 
-1. Each pod is asked once per interval, on its own: one that hangs delays nobody, and is not asked again meanwhile.
-2. Series of one metric are summed: a data-parallel engine has one for each of its parts. (Upstream reads the last.)
-3. What cannot be read says nothing: who uses the numbers decides how long older ones count.
+1. Each pod's turn comes once per interval. It is asked on its own: one that hangs delays nobody, and is not asked again
+   meanwhile.
+2. Turns are spread over the interval, or a thousand answers at once would hold up every request. A pod that is new has
+   its turn before the others.
+3. Who has none of our requests is asked in some of its turns only, so that what it said is never older than OLDEST: its
+   limit is not used, and moves only for what others send. Which turns these are differs from pod to pod.
+4. What cannot be read says nothing: who uses the numbers decides how long older ones count.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
-import re
 import ssl
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import aiohttp
-
 from kthena_fast.routing.snapshot import Pod, Server
+from kthena_fast.scheduling.asking import Asking, Timers
+from kthena_fast.scheduling.load import Load, read_load
 
-log = logging.getLogger(__name__)
+OLDEST: Final = 4.0
+"""Seconds. What is older than `queueing.gates.FRESH_SECONDS` no longer counts, and an answer may take a moment."""
 
-TIMEOUT_SECONDS: Final = 5.0
-MOST_BYTES: Final = 4 * 2**20
-"""Of one answer; engines send some 50 KiB."""
-
-WAITING: Final = {"vLLM": b"vllm:num_requests_waiting", "SGLang": b"sglang:num_queue_reqs"}
-RUNNING: Final = {"vLLM": b"vllm:num_requests_running", "SGLang": b"sglang:num_running_reqs"}
-
-
-class Load:
-    """What an engine said of itself."""
-
-    __slots__ = ("running", "waiting")
-
-    def __init__(self, waiting: float, running: float) -> None:
-        self.waiting = waiting
-        self.running = running
-
-
-def read_load(text: bytes, engine: str) -> Load | None:
-    """The load in a page of Prometheus text; None where a gauge is missing or no number, or the engine unknown."""
-    if engine not in WAITING:
-        return None
-    waiting = _sum(text, WAITING[engine])
-    running = _sum(text, RUNNING[engine])
-    return Load(waiting, running) if waiting is not None and running is not None else None
-
-
-def _sum(text: bytes, name: bytes) -> float | None:
-    found = re.findall(rb"^" + re.escape(name) + rb"(?:\{.*\})? +([0-9.eE+-]+)(?: +[0-9]+)?$", text, re.MULTILINE)
-    try:
-        total = sum(float(value) for value in found)
-    except ValueError:
-        return None
-    return total if found and math.isfinite(total) else None
+GRAIN: Final = 0.02
+"""Seconds at least from one turn to the next; where more are due, they are together: waking up has its price too."""
 
 
 class Scraper:
-    """Asks every pod once per `interval` seconds and tells `on_load`; None where it did not answer usefully."""
+    """Asks pods and tells `on_load` how many requests wait in each; None where it did not answer usefully."""
 
-    def __init__(self, interval: float, tls: ssl.SSLContext, on_load: Callable[[Pod, float | None], None]) -> None:
+    def __init__(
+        self, interval: float, tls: ssl.SSLContext, timers: Timers, on_load: Callable[[Pod, float | None], None]
+    ) -> None:
         self._interval = interval
         self._tls = tls
+        self._timers = timers
         self._on_load = on_load
-        self._servers: tuple[Server, ...] = ()
-        self._pods: set[Pod] = set()
-        self._asking: dict[Pod, asyncio.Task[None]] = {}
+        self._engines: dict[Pod, str] = {}
+        """What kind of engine each pod is."""
+        self._line: OrderedDict[Pod, Asking] = OrderedDict()
+        """Whose turn is next comes first."""
+        self._owed = 0.0
+        """The part of a pod that was due and not asked yet."""
         self.loads: dict[Pod, Load] = {}
         """What each pod said last."""
 
     def on_servers(self, servers: Iterable[Server]) -> None:
         """Take the servers of the snapshot in service."""
-        self._servers = tuple(servers)
-        self._pods = {pod for server in self._servers for pod in server.pods}
-        for pod in self.loads.keys() - self._pods:
-            del self.loads[pod]
+        self._engines = {pod: server.engine for server in servers for pod in server.pods}
+        for pod in self._line.keys() - self._engines.keys():
+            self._line.pop(pod).close()
+            self.loads.pop(pod, None)
+        for pod in self._engines.keys() - self._line.keys():
+            self._line[pod] = Asking(pod, self._tls, self._timers, self._on_page, len(self._line))
+            self._line.move_to_end(pod, last=False)
 
     async def run(self) -> None:
         """Ask until cancelled."""
-        # No limit: a place that a hung pod holds would be missing to another.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
-            try:
-                while True:
-                    for server in self._servers:
-                        for pod in server.pods:
-                            if pod not in self._asking:
-                                task = asyncio.create_task(self._ask(session, pod, server.engine))
-                                self._asking[pod] = task
-                    await asyncio.sleep(self._interval)
-            finally:
-                asking = list(self._asking.values())
-                for task in asking:
-                    task.cancel()
-                await asyncio.gather(*asking, return_exceptions=True)
-
-    async def _ask(self, session: aiohttp.ClientSession, pod: Pod, engine: str) -> None:
-        load = None
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         try:
-            load = await self._read(session, pod, engine)
-        except (aiohttp.ClientError, OSError, ValueError) as problem:
-            log.debug("%r did not say how busy it is: %r", pod, problem)
+            while True:
+                pause = self._ask_some()
+                # Of a loop that stood still nothing is made up for: it has enough to do.
+                due = max(due + pause, loop.time())
+                await asyncio.sleep(due - loop.time())
         finally:
-            del self._asking[pod]
-        if load is None or pod not in self._pods:
+            line = list(self._line.values())
+            for asking in line:
+                asking.close()
+            for asking in line:
+                await asking.closed()
+
+    def _ask_some(self) -> float:
+        """Ask whose turn it is and who has something to say; seconds until the next turn."""
+        count = len(self._line)
+        turns = max(1, min(count, int(self._interval / GRAIN)))
+        # All fractions of one interval come to whole pods.
+        self._owed += count / turns + 1e-9
+        idle_turns = max(1, int(OLDEST / self._interval))
+        for _ in range(min(count, int(self._owed))):
+            pod, asking = next(iter(self._line.items()))
+            self._line.move_to_end(pod)
+            asking.turn += 1
+            if not asking.is_asked and (pod.in_flight > 0 or asking.turn % idle_turns == 0 or asking.is_new):
+                asking.ask()
+        self._owed %= 1.0
+        return self._interval / turns
+
+    def _on_page(self, pod: Pod, page: bytes | None) -> None:
+        load = read_load(page, self._engines[pod]) if page is not None else None
+        if load is None:
             self.loads.pop(pod, None)
         else:
             self.loads[pod] = load
         self._on_load(pod, load.waiting if load is not None else None)
-
-    async def _read(self, session: aiohttp.ClientSession, pod: Pod, engine: str) -> Load | None:
-        host = f"[{pod.host}]" if ":" in pod.host else pod.host
-        url = f"{'https' if pod.tls else 'http'}://{host}:{pod.port}{pod.prefix.decode('latin-1')}/metrics"
-        name = pod.server_name if pod.tls else None
-        async with session.get(url, allow_redirects=False, ssl=self._tls, server_hostname=name) as answer:
-            if answer.status != 200:
-                return None
-            pieces = []
-            size = 0
-            async for piece in answer.content.iter_any():
-                size += len(piece)
-                if size > MOST_BYTES:
-                    raise ValueError(f"more than {MOST_BYTES} bytes")
-                pieces.append(piece)
-            return read_load(b"".join(pieces), engine)

@@ -1,6 +1,11 @@
 """How many may go at once: a fixed number, one that engines teach, one per interval."""
 
+import math
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kthena_fast.queueing import gates
 from kthena_fast.routing.snapshot import Pod, Server
@@ -113,6 +118,64 @@ def test_pods_that_left_are_forgotten() -> None:
     limit.on_scrape(asked, 31.0, 100.0)
     limit.retain(frozenset())
     assert limit.of_pod(asked, 100.0) == 32
+
+
+class Naive:
+    """`Adaptive` without a sum that is kept."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.learned: dict[str, tuple[int, float]] = {}
+
+    def of_pod(self, asked: Pod, now: float) -> int:
+        limit, at = self.learned.get(asked.key, (self.start, -math.inf))
+        return limit if now - at <= gates.FRESH_SECONDS else self.start
+
+    def of(self, served: Server, now: float) -> tuple[int, float]:
+        ages = [self.learned[each.key][1] for each in served.pods if each.key in self.learned]
+        fresh = [at + gates.FRESH_SECONDS for at in ages if now - at <= gates.FRESH_SECONDS]
+        return sum(self.of_pod(each, now) for each in served.pods), min(fresh, default=math.inf)
+
+    def on_scrape(self, asked: Pod, waiting: float, now: float) -> None:
+        limit = self.of_pod(asked, now)
+        if waiting > 0:
+            limit = max(1, asked.in_flight - int(waiting))
+        elif asked.in_flight >= limit:
+            limit += max(1, limit // 8)
+        self.learned[asked.key] = (limit, now)
+
+
+PODS = [pod(name) for name in "abcde"]
+SCRAPES = st.tuples(st.sampled_from(PODS), st.integers(0, 60), st.sampled_from([0.0, 0.0, 1.0, 30.0]))
+CHANGES = st.lists(st.sampled_from(PODS), unique=True)
+
+
+@given(calls=st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 4.0, 5.0, 5.5]), SCRAPES | CHANGES), max_size=40))
+def test_the_sum_that_is_kept_is_the_sum(calls: list[tuple[float, Any]]) -> None:
+    limit, naive, now = gates.Adaptive(32), Naive(32), 0.0
+    served = server(*PODS)
+    for passed, call in calls:
+        now += passed
+        if isinstance(call, tuple):
+            asked, asked.in_flight, waiting = call
+            limit.on_scrape(asked, waiting, now)
+            naive.on_scrape(asked, waiting, now)
+        else:
+            served = server(*call)
+            if len(call) % 2:
+                # Those that are gone may be forgotten before or after the server is known to be without them.
+                limit.of(served, now)
+            limit.retain(frozenset(each.key for each in call))
+            for key in naive.learned.keys() - {each.key for each in call}:
+                del naive.learned[key]
+        total, until = limit.of(served, now)
+        expected, holds = naive.of(served, now)
+        assert total == expected
+        # It may be asked for again before it must, never after.
+        assert until <= holds
+        assert until >= now
+        for each in PODS:
+            assert limit.of_pod(each, now) == naive.of_pod(each, now)
 
 
 def test_a_model_has_one_turn_per_interval() -> None:

@@ -1,18 +1,22 @@
-"""What engines say of their load, read from their metrics; and engines that do not, or never answer."""
+"""Engines that are asked how busy they are; and such as do not say, or never answer."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import ssl
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from kthena_fast.mock_engine import EngineConfig, MockEngine
+from kthena_fast.queueing import gates
 from kthena_fast.routing.snapshot import Pod, Server
-from kthena_fast.scheduling import scraper
-from kthena_fast.scheduling.scraper import Scraper, read_load
+from kthena_fast.scheduling import page_connection, scraper
+from kthena_fast.scheduling.asking import Asking
+from kthena_fast.scheduling.scraper import Scraper
+from kthena_fast.upstream.deadlines import Deadlines
 
 PATIENCE = 10.0
 
@@ -23,68 +27,6 @@ vllm:num_requests_running{engine="0",model_name="m"} 3.0
 vllm:num_requests_waiting{engine="0",model_name="m"} 2.0
 vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 9.0
 """
-
-SGLANG = b"""sglang:num_running_reqs{model_name="m"} 4.0
-sglang:num_queue_reqs{model_name="m"} 1.0
-"""
-
-
-def test_the_gauges_of_vllm() -> None:
-    load = read_load(VLLM, "vLLM")
-    assert load is not None
-    assert (load.waiting, load.running) == (2.0, 3.0)
-
-
-def test_the_gauges_of_sglang() -> None:
-    load = read_load(SGLANG, "SGLang")
-    assert load is not None
-    assert (load.waiting, load.running) == (1.0, 4.0)
-
-
-def test_the_parts_of_a_data_parallel_engine_are_summed() -> None:
-    """Upstream reads the last series alone."""
-    load = read_load(VLLM + VLLM.replace(b'"0"', b'"1"').replace(b" 2.0", b" 5.0"), "vLLM")
-    assert load is not None
-    assert (load.waiting, load.running) == (7.0, 6.0)
-
-
-@pytest.mark.parametrize("line", [b"7", b"7.0", b"7e0", b"0.7e+1", b"70e-1", b"7.0 1772356500000"])
-def test_numbers_as_prometheus_writes_them(line: bytes) -> None:
-    load = read_load(b"vllm:num_requests_running 1\nvllm:num_requests_waiting %b\n" % line, "vLLM")
-    assert load is not None
-    assert load.waiting == 7.0
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        b"",
-        b"vllm:num_requests_running 1\n",
-        b"vllm:num_requests_waiting 1\n",
-        b"vllm:num_requests_running 1\nvllm:num_requests_waiting NaN\n",
-        b"vllm:num_requests_running 1\nvllm:num_requests_waiting +Inf\n",
-        # An engine may write any number of digits; infinity has no whole part.
-        b"vllm:num_requests_running 1\nvllm:num_requests_waiting 1e999\n",
-        b"vllm:num_requests_running 1\nvllm:num_requests_waiting 1e\n",
-        b"vllm:num_requests_running 1\nvllm:num_requests_waiting ..\n",
-        b"vllm:num_requests_running 1\n# vllm:num_requests_waiting 1\n",
-        b"\xff\xfe\x00" * 1000,
-    ],
-)
-def test_a_page_without_both_numbers_says_nothing(page: bytes) -> None:
-    assert read_load(page, "vLLM") is None
-
-
-def test_an_unknown_engine_says_nothing() -> None:
-    assert read_load(VLLM, "llama.cpp") is None
-    assert read_load(SGLANG, "vLLM") is None
-
-
-def test_a_label_may_hold_what_looks_like_a_value() -> None:
-    page = b'vllm:num_requests_waiting{model_name="a} 9 {b"} 2\nvllm:num_requests_running{model_name="m"} 1\n'
-    load = read_load(page, "vLLM")
-    assert load is not None
-    assert load.waiting == 2.0
 
 
 class Heard:
@@ -118,13 +60,19 @@ def server(*pods: Pod, engine: str = "vLLM") -> Server:
 
 
 def pod(name: str, port: int, host: str = "127.0.0.1", prefix: bytes = b"") -> Pod:
-    return Pod(f"default/s {name}", "default", name, host, port, prefix=prefix)
+    """One that is busy with a request of ours."""
+    busy = Pod(f"default/s {name}", "default", name, host, port, prefix=prefix)
+    busy.in_flight = 1
+    return busy
 
 
 @contextlib.asynccontextmanager
-async def scraping(*servers: Server, interval: float = 0.001) -> AsyncIterator[tuple[Scraper, Heard]]:
+async def scraping(
+    *servers: Server, interval: float = 0.001, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[Scraper, Heard]]:
     heard = Heard()
-    asks = Scraper(interval, ssl.create_default_context(), heard)
+    deadlines = Deadlines(asyncio.get_running_loop())
+    asks = Scraper(interval, tls or ssl.create_default_context(), deadlines, heard)
     asks.on_servers(servers)
     task = asyncio.create_task(asks.run())
     try:
@@ -133,6 +81,7 @@ async def scraping(*servers: Server, interval: float = 0.001) -> AsyncIterator[t
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        deadlines.close()
 
 
 @contextlib.asynccontextmanager
@@ -202,7 +151,7 @@ async def test_a_pod_that_nobody_listens_for_is_told_as_nothing() -> None:
 
 
 async def test_a_page_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scraper, "MOST_BYTES", 1000)
+    monkeypatch.setattr(page_connection, "MOST_BYTES", 1000)
     page = b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + VLLM + b"#" * (2000 - len(VLLM))
     async with answering(page) as port, scraping(server(pod("p", port))) as (_, heard):
         await heard.until(lambda: heard.said != [])
@@ -237,3 +186,95 @@ async def test_the_prefix_of_a_backend_comes_before_the_path() -> None:
         await heard.until(lambda: heard.said == [("p", 2.0)])
     listening.close()
     assert heads[0].startswith(b"GET /engine/metrics HTTP/1.1\r\n")
+
+
+class Turns:
+    """Who is asked in which turn, where nobody has to be there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, interval: float, *pods: Pod) -> None:
+        self.asked: list[str] = []
+
+        def ask(asking: Asking) -> None:
+            asking.is_new = False
+            self.asked.append(asking.pod.name)
+
+        monkeypatch.setattr(Asking, "ask", ask)
+        self.scraper = Scraper(interval, ssl.create_default_context(), Deadlines(asyncio.get_running_loop()), Heard())
+        self.scraper.on_servers([server(*pods)])
+
+    def take(self) -> tuple[list[str], float]:
+        """Who is asked now, and when others are."""
+        self.asked = []
+        pause = self.scraper._ask_some()
+        return self.asked, pause
+
+
+def busy(count: int) -> list[Pod]:
+    return [pod(f"p{number}", 1) for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 49, 50, 51, 333, 1000])
+async def test_a_busy_pod_is_asked_once_an_interval_and_the_pods_are_spread_over_it(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    turns = Turns(monkeypatch, 1.0, *busy(count))
+    for _ in range(3):
+        seen: list[str] = []
+        passed = 0.0
+        while passed < 1.0 - 1e-6:
+            asked, pause = turns.take()
+            assert len(asked) <= -(-count // 50)
+            seen += asked
+            passed += pause
+        assert passed == pytest.approx(1.0)
+        assert sorted(seen) == sorted(each.name for each in busy(count))
+
+
+async def test_an_interval_too_short_to_be_divided_has_one_turn_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 0.001, *busy(30))
+    asked, pause = turns.take()
+    assert (len(asked), pause) == (30, 0.001)
+
+
+async def test_a_pod_that_is_new_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 1.0, *busy(10))
+    turns.take()
+    turns.scraper.on_servers([server(*busy(10), pod("new", 1))])
+    turns.scraper.on_servers([server(*turns.scraper._engines, pod("newer", 1))])
+    assert turns.take()[0] == ["newer"]
+
+
+@pytest.mark.parametrize(("interval", "every"), [(1.0, 4), (2.0, 2), (3.0, 1), (10.0, 1), (0.5, 8)])
+async def test_a_pod_without_a_request_of_ours_is_asked_before_what_it_said_is_too_old(
+    monkeypatch: pytest.MonkeyPatch, interval: float, every: int
+) -> None:
+    idle = busy(8)
+    for each in idle:
+        each.in_flight = 0
+    turns = Turns(monkeypatch, interval, *idle)
+    asked_in: dict[str, list[int]] = {each.name: [] for each in idle}
+    for turn in range(8 * 24):
+        for name in turns.take()[0]:
+            asked_in[name].append(turn // 8)
+    # Never asked before, all of them are in the first interval.
+    assert {rounds[0] for rounds in asked_in.values()} == {0}
+    for rounds in asked_in.values():
+        gaps = {later - earlier for earlier, later in itertools.pairwise(rounds[1:])}
+        assert gaps == {every}
+    assert max(every * interval, interval) <= max(scraper.OLDEST, interval)
+    # And not all in the same interval.
+    assert len({tuple(rounds[1:]) for rounds in asked_in.values()}) == min(every, 8)
+
+
+def test_what_idle_pods_said_still_counts_when_they_are_asked_again() -> None:
+    assert scraper.OLDEST < gates.FRESH_SECONDS
+
+
+async def test_nothing_is_left_of_a_scraper_that_was_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = asyncio.all_tasks()
+    # Nobody answers on this address: connecting goes on until it is cancelled.
+    async with answering(b"") as hung, scraping(server(pod("hung", hung), pod("far", 9, "192.0.2.1"))) as (asks, _):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert all(asking.is_asked for asking in asks._line.values())
+    assert asyncio.all_tasks() == before
