@@ -1,5 +1,6 @@
 cimport cython
 
+from kthena_fast.core cimport _ledger_arrays as arrays
 from kthena_fast.core._ledger_index_c cimport Index
 from kthena_fast.core._ledger_ring_c cimport Ring
 
@@ -23,7 +24,6 @@ cdef class Ledger:
     cdef Index _index
     cdef long long _capacity
     cdef unsigned int[::1] pins
-    cdef list _pins_by_block
     cdef object[::1] _names
     cdef unsigned char[::1] _named
     cdef unsigned int[::1] _free
@@ -52,9 +52,8 @@ cdef class Ledger:
     cdef int at(self, object now) except -1
     @cython.locals(most="long long")
     cpdef Py_ssize_t sweep(self, object now, object budget=*) except -1
-    @cython.locals(block="long long", first="long long", least="long long", at="long long", number="long long")
+    @cython.locals(block="long long", first="long long", least="long long", row="long long", number="long long", dead=list)
     cdef void sweep_block(self, long long budget) except *
-    cdef object _idle_amounts(self, long long block)
 
     cpdef Py_ssize_t pin(self, object model, object user, object now) except -1
     @cython.locals(number="long long", data=bytes, digest=bytes, row="long long", name=str,
@@ -65,7 +64,7 @@ cdef class Ledger:
     cdef int unpin_row(self, long long row) except -1
     @cython.locals(total="long long", block="long long", number="long long", board=list)
     cdef int _rest(self, long long row) except -1
-    @cython.locals(row="long long", board=list, kept=list)
+    @cython.locals(row="long long", board=list, heavy=list, kept=list)
     cdef int _cut(self, long long number) except -1
     cdef Py_ssize_t _new_model(self, str model) except -1
     @cython.locals(height="long long")
@@ -74,7 +73,7 @@ cdef class Ledger:
     cdef int _forget(self, long long row) except -1
     cdef int _discount(self, long long number) except -1
     @cython.locals(blocks="long long", found="long long", least="long long", block="long long", other="long long",
-                   at="long long", look="long long")
+                   row="long long", look="long long")
     cdef int _evict(self) except -1
 
     @cython.locals(number="long long")

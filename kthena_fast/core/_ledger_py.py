@@ -13,18 +13,19 @@
    is true only while the row has the digest that it had then, so it is never taken back; 4,096 names at most.
 """
 
+import heapq
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
 from kthena_fast.core import _ledger_memory as memory
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+if TYPE_CHECKING or __name__.endswith("_py"):
+    from kthena_fast.core import _ledger_arrays as arrays
 
+if TYPE_CHECKING:
     from kthena_fast.core import _ledger_index_py as index
     from kthena_fast.core import _ledger_ring_py as ring
 else:
@@ -65,7 +66,7 @@ class LedgerFull(Exception):
 class Ledger:
     __slots__ = (
         "_board_floors", "_boards", "_capacity", "_counts", "_free", "_index", "_last_model", "_last_number",
-        "_last_standing", "_model_free", "_model_names", "_models", "_named", "_names", "_pins_by_block", "_recent",
+        "_last_standing", "_model_free", "_model_names", "_models", "_named", "_names", "_recent",
         "_recent_names", "_seed", "_seeds", "_standings", "_strangers", "_tops", "_used", "evictions", "held", "pins",
         "ring", "unswept",
     )  # fmt: skip
@@ -89,9 +90,7 @@ class Ledger:
         self.ring = ring.Ring(int(window * NANOSECONDS), blocks, size.bit_length() - 1)
         self._index = index.Index(self.ring.words, blocks * size)
         self.pins = memory.reserve(blocks * size, "I")
-        self._pins_by_block = list(np.frombuffer(self.pins, np.uint32).reshape(blocks, size))
-        # An array of objects, not a list: the garbage collector would walk a list of a million names.
-        self._names: npt.NDArray[np.object_] = np.full(blocks * size, None, dtype=object)
+        self._names = arrays.names(blocks * size)
         self._named = memory.reserve(blocks * size, "B")
         self._free = memory.reserve(blocks * size, "I")
         # Side by side, as they are used: the two words of the digest, row x 65,536 + model, and the hash of the name.
@@ -153,12 +152,12 @@ class Ledger:
             self.ring.touch(first)
             return
         self.ring.touch(first)
-        amounts = self._idle_amounts(block)
-        least = int(amounts.min())
+        row = arrays.lightest(self.pins, self.ring.totals, first, 1 << self.ring.shift)
+        least = MOST_TOTAL if row < 0 else self.ring.totals[row]
         if least == 0:
-            dead: list[int] = np.flatnonzero(amounts == 0)[:budget].tolist()
-            for at in dead:
-                self._forget(first + at)
+            dead = arrays.unserved(self.pins, self.ring.totals, first, 1 << self.ring.shift, budget)
+            for row in dead:
+                self._forget(row)
             if len(dead) == budget:
                 return
         self.ring.floors[block] = least
@@ -167,12 +166,6 @@ class Ledger:
             # Totals have fallen, so a lighter row may be among the heaviest now.
             for number in range(len(self._boards)):
                 self._board_floors[number] = 0
-
-    def _idle_amounts(self, block: int) -> "npt.NDArray[np.int64]":
-        """The totals of a block, with MOST_TOTAL for rows that are free or held."""
-        pins: npt.NDArray[np.uint32] = self._pins_by_block[block]
-        totals: npt.NDArray[np.int64] = self.ring.totals_by_block[block]
-        return np.where(pins == 1, totals, MOST_TOTAL)
 
     # -- rows
 
@@ -274,15 +267,11 @@ class Ledger:
     def _cut(self, number: int) -> None:
         """Leave the heaviest on a board, and drop the names of the others that nobody holds."""
         board = self._boards[number]
-        rows = np.array(board, np.intp)
-        totals = np.frombuffer(self.ring.totals, np.int64)[rows]
-        # From the front: Cython's negative index into an array of numpy is another one on Python 3.12.
-        place = len(board) - self._tops - 1
-        floor = np.partition(totals, place)[place]
-        # Only these few are put in order: of two that are equal the one with the higher number stays.
-        heavy = np.flatnonzero(totals >= floor)
-        order = np.lexsort((rows[heavy], totals[heavy]))[::-1][: self._tops]
-        kept: list[int] = rows[heavy[order]].tolist()
+        # And the next one, whose total is then the least that is too little. Of two that are equal the one with the
+        # higher number stays.
+        heavy = heapq.nlargest(self._tops + 1, [(self.ring.totals[row], row) for row in board])
+        floor = heavy[self._tops][0]
+        kept = [row for _, row in heavy[: self._tops]]
         for row in kept:
             self._named[row] = STAYS
         for row in board:
@@ -357,12 +346,11 @@ class Ledger:
             if self.ring.floors[block] >= least:
                 break
             self.ring.touch(block << self.ring.shift)
-            amounts = self._idle_amounts(block)
-            at = int(amounts.argmin())
-            self.ring.floors[block] = int(amounts[at])
+            row = arrays.lightest(self.pins, self.ring.totals, block << self.ring.shift, 1 << self.ring.shift)
+            self.ring.floors[block] = MOST_TOTAL if row < 0 else self.ring.totals[row]
             if self.ring.floors[block] < least:
                 least = self.ring.floors[block]
-                found = (block << self.ring.shift) + at
+                found = row
         if found < 0:
             raise LedgerFull(f"all {self._capacity} rows are waiting or in flight")
         self.ring.take(found, least)
@@ -445,26 +433,16 @@ class Ledger:
 
     def heaviest(self, model: str, count: int) -> list[tuple[str, int]]:
         """The names and totals of the users with most service, among those whose names are held: O(rows)."""
-        rows: list[int] = self._rows_of(model).tolist()
+        number = self._models.get(model, MOST_MODELS)
+        rows = arrays.rows_of(self.pins, self.ring.halves, self._used, number)
         named = [(-self.ring.totals[row], self._names[row]) for row in rows if self._names[row] is not None]
         return [(name, -total) for total, name in sorted(named)[:count]]
 
     def jain(self, model: str) -> float:
         """Jain's index of service by share over the users with any, 1.0 if there is none: O(rows)."""
-        rows = self._rows_of(model)
-        served = np.frombuffer(self.ring.totals, np.int64)[rows].astype(np.float64)
-        standings = np.frombuffer(self.ring.halves, np.uint32)[8 * rows + 7] & 0xFFFF
-        amounts = served / np.asarray(self.ring.shares)[standings]
-        amounts = amounts[amounts > 0]
-        if len(amounts) == 0:
-            return 1.0
-        return float(amounts.sum() ** 2 / (len(amounts) * np.square(amounts).sum()))
-
-    def _rows_of(self, model: str) -> "npt.NDArray[np.intp]":
-        held = np.flatnonzero(np.frombuffer(self.pins, np.uint32)[: self._used])
-        models = np.frombuffer(self.ring.halves, np.uint32)[8 * held + 7] >> 16
-        rows: npt.NDArray[np.intp] = held[models == self._models.get(model, MOST_MODELS)]
-        return rows
+        number = self._models.get(model, MOST_MODELS)
+        ring = self.ring
+        return arrays.jain(self.pins, ring.halves, ring.totals, ring.shares, self._used, number)
 
     # -- the door, for the heap too
 

@@ -1,5 +1,6 @@
 cimport cython
 
+from kthena_fast.core cimport _ledger_arrays as arrays
 from kthena_fast.core._heap_line_c cimport Line, Seats
 
 cdef long long SLOTS
@@ -18,25 +19,22 @@ cdef class Ring:
     cdef double since
     cdef double due
     cdef unsigned int[::1] _cells
-    cdef list _cells_by_block
     cdef unsigned char[::1] _marks
     cdef dict _overflow
     cdef long long[::1] ages
     cdef long long[::1] floors
     cdef long long[::1] totals
-    cdef list totals_by_block
     cdef unsigned long long[::1] words
     cdef unsigned int[::1] halves
-    cdef list _seats_by_block
     cdef Seats seats
     cdef double[::1] shares
     cdef unsigned int[::1] ranks
 
     @cython.locals(slot="long long", steps="long long")
     cdef bint at(self, double now) except -1
-    @cython.locals(behind="long long", fell=bint, at="long long")
+    @cython.locals(behind="long long", fell=bint, row="long long")
     cdef int catch_up(self, long long block) except -1
-    @cython.locals(base="long long", last="long long", slot="long long", fell=bint)
+    @cython.locals(base="long long", last="long long", slot="long long", cell="long long", fell=bint)
     cdef bint _empty(self, long long block, long long first, long long end) except -1
     @cython.locals(cell="long long", row="long long")
     cdef int _forget_overflow(self, long long block, long long slot) except -1

@@ -16,13 +16,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from kthena_fast.core import _ledger_memory as memory
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+if TYPE_CHECKING or __name__.endswith("_py"):
+    from kthena_fast.core import _ledger_arrays as arrays
 
+if TYPE_CHECKING:
     from kthena_fast.core import _heap_line_py as line
 else:
     # A twin works with twins of its own kind, whatever the chooser chose.
@@ -38,9 +37,8 @@ CELL: Final = 0xFFFFFFFF
 
 class Ring:
     __slots__ = (
-        "_cells", "_cells_by_block", "_head", "_marks", "_overflow", "_seats_by_block", "_slot", "ages", "due",
-        "floors", "halves", "ranks", "seats", "shares", "shift", "since", "tick", "totals", "totals_by_block", "width",
-        "words",
+        "_cells", "_head", "_marks", "_overflow", "_slot", "ages", "due", "floors", "halves", "ranks", "seats",
+        "shares", "shift", "since", "tick", "totals", "width", "words",
     )  # fmt: skip
 
     def __init__(self, window: int, blocks: int, shift: int) -> None:
@@ -54,17 +52,14 @@ class Ring:
         self.due = 0.0
         size = 1 << shift
         self._cells = memory.reserve(blocks * SLOTS * size, "I")
-        self._cells_by_block = list(np.frombuffer(self._cells, np.uint32).reshape(blocks, SLOTS, size))
         self._marks = memory.reserve(blocks * SLOTS, "B")
         self._overflow: dict[int, int] = {}
         self.ages = memory.reserve(blocks, "q")
         self.floors = memory.reserve(blocks, "q")
         self.totals = memory.reserve(blocks * size, "q")
-        self.totals_by_block = list(np.frombuffer(self.totals, np.int64).reshape(blocks, size))
         words = memory.reserve(blocks * size * 4, "Q")
         self.words = words
         self.halves = words.cast("B").cast("I")
-        self._seats_by_block = list(np.frombuffer(self.halves, np.uint32).reshape(blocks, size, 8)[:, :, 6])
         self.seats = line.Seats()
         self.shares = memory.reserve(MOST_STANDINGS, "d")
         self.ranks = memory.reserve(MOST_STANDINGS, "I")
@@ -98,8 +93,8 @@ class Ring:
         if fell:
             self.floors[block] = 0
             if self.seats.windowed != 0:
-                for at in np.flatnonzero(self._seats_by_block[block]).tolist():
-                    self.moved((block << self.shift) + at)
+                for row in arrays.seated(self.halves, block << self.shift, 1 << self.shift):
+                    self.moved(row)
 
     def _empty(self, block: int, first: int, end: int) -> bool:
         """Take slots from `first` up to `end` from the totals; False: nobody had charged them."""
@@ -111,11 +106,8 @@ class Ring:
                 self._marks[base + last] = 0
                 last += 1
             if last > first:
-                # All at once: 65 subtractions would hold the loop four times as long.
-                cells: npt.NDArray[np.uint32] = self._cells_by_block[block][first:last]
-                totals: npt.NDArray[np.int64] = self.totals_by_block[block]
-                np.subtract(totals, cells[0] if last == first + 1 else cells.sum(axis=0, dtype=np.int64), out=totals)
-                cells.fill(0)
+                cell = (base + first) << self.shift
+                arrays.empty(self._cells, cell, last - first, self.totals, block << self.shift, 1 << self.shift)
                 if self._overflow:
                     for slot in range(base + first, base + last):
                         self._forget_overflow(block, slot)
