@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from kthena_fast.serving.watched import Watched
 
@@ -94,6 +92,10 @@ class RouterConfig(_Part):
 
 def read(path: Path) -> RouterConfig:
     """The configuration in a file; BadRouterConfig where it is missing, malformed or asks for what is not built."""
+    # Not with the module: a gateway without such a file does without it.
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     try:
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     # A date that does not exist is a ValueError, as is what is not UTF-8.

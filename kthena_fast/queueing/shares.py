@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 Number = Annotated[float, Field(ge=0.001, le=1_000_000, allow_inf_nan=False)]
 Class = Annotated[int, Field(ge=0, le=1_000)]
@@ -95,6 +93,10 @@ EQUAL = Shares({})
 
 def read(path: Path) -> Shares:
     """The shares in a file; BadShares where it is missing or malformed."""
+    # Not with the module: a gateway without such a file does without it.
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     try:
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, YAMLError) as problem:

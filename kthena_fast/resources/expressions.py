@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol, cast
 
-import re2  # type: ignore[import-untyped]  # google-re2 has no stubs
-
 
 class Expression(Protocol):
     """A compiled expression."""
@@ -22,6 +20,9 @@ def compile_re2(expression: str) -> Expression:
     """The compiled expression; ValueError says what is wrong with it."""
     if len(expression) > MAX_LENGTH:
         raise ValueError(f"it has {len(expression)} characters, and {MAX_LENGTH} are the most")
+    # Not with the module: it is 5 MB of memory, and few objects hold an expression.
+    import re2  # type: ignore[import-untyped]  # google-re2 has no stubs
+
     options = re2.Options()
     # The library would print what is wrong to stderr as well.
     options.log_errors = False
