@@ -1,14 +1,36 @@
 import cython
 
 
+cdef dict _PLACES
+
+
+@cython.final
+cdef class Census:
+    cdef unsigned long long[::1] _bits
+    cdef long long[::1] _counts
+    cdef long long _height, _least, _words
+    cdef public bint is_current
+
+    @cython.locals(bit="unsigned long long")
+    cpdef move(self, long long place, long long before, long long after)
+    @cython.locals(base="long long", word="long long", bits="unsigned long long")
+    cpdef Py_ssize_t first(self, Py_ssize_t start) except -1
+    @cython.locals(height="long long")
+    cdef _grow(self, long long most)
+
+
 @cython.final
 cdef class Pod:
     cdef public str key, server, namespace, name, host, server_name
     cdef public int port
     cdef public bint tls
     cdef public bytes prefix, authority
-    cdef public long long in_flight
+    cdef public long long in_flight, place
     cdef public object connections
+    cdef public Census census
+
+    cpdef began(self)
+    cpdef ended(self)
 
 
 @cython.final
@@ -19,6 +41,7 @@ cdef class Server:
     cdef public long long retry_attempts
     cdef public double retry_interval
     cdef public Py_ssize_t turn
+    cdef public Census census
 
 
 @cython.final

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from kthena_fast.routing.objects import Objects, Rejection, Unsupported
@@ -11,21 +12,84 @@ if TYPE_CHECKING:
     from kthena_fast.routing.table import Headers, Table
 
 
+_PLACES: Final = {1 << place: place for place in range(64)}
+
+
+class Census:
+    """How many requests each of many pods has in flight, kept so that the least is found without a look at each of
+    them: for each number a set of pods, 64 to a word."""
+
+    __slots__ = ("_bits", "_counts", "_height", "_least", "_words", "is_current")
+
+    def __init__(self, pods: Sequence[Pod]) -> None:
+        """Count these pods from now on; who counted any of them before no longer does."""
+        self._words = (len(pods) + 63) >> 6
+        self._height = max([pod.in_flight for pod in pods]) + 1
+        self._bits = array("Q", bytes(8 * self._words * self._height))
+        self._counts = array("q", bytes(8 * self._height))
+        self.is_current = True
+        for place, pod in enumerate(pods):
+            if pod.census is not None:
+                pod.census.is_current = False
+            pod.census = self
+            pod.place = place
+            self._bits[pod.in_flight * self._words + (place >> 6)] |= 1 << (place & 63)
+            self._counts[pod.in_flight] += 1
+        self._least = 0
+        while self._counts[self._least] == 0:
+            self._least += 1
+
+    def move(self, place: int, before: int, after: int) -> None:
+        """A pod has another number of requests in flight."""
+        if after >= self._height:
+            self._grow(after)
+        # In two steps: a literal that is shifted is an int in C.
+        bit = 1
+        bit <<= place & 63
+        self._bits[before * self._words + (place >> 6)] ^= bit
+        self._bits[after * self._words + (place >> 6)] ^= bit
+        self._counts[before] -= 1
+        self._counts[after] += 1
+        self._least = min(self._least, after)
+        while self._counts[self._least] == 0:
+            self._least += 1
+
+    def first(self, start: int) -> int:
+        """The first pod from `start` on, beginning anew at the end, of those that have the fewest."""
+        base = self._least * self._words
+        word = start >> 6
+        bits = self._bits[base + word] >> (start & 63) << (start & 63)
+        while bits == 0:
+            word = word + 1 if word + 1 < self._words else 0
+            bits = self._bits[base + word]
+        return (word << 6) + _PLACES[bits & -bits]
+
+    def _grow(self, most: int) -> None:
+        """Have room for so many in flight."""
+        height = 2 * most + 1
+        self._bits = array("Q", bytes(self._bits) + bytes(8 * self._words * (height - self._height)))
+        self._counts = array("q", bytes(self._counts) + bytes(8 * (height - self._height)))
+        self._height = height
+
+
 class Pod:
     """One engine pod, as one ModelServer reaches it.
 
     Identity (`key`): ModelServer, pod and uid, scheme, host, port and prefix. `connections` belongs to `upstream`,
-    which keeps its pool there so that a request needs no look-up; `in_flight` belongs to whoever holds an attempt.
+    which keeps its pool there so that a request needs no look-up; `in_flight` belongs to whoever holds an attempt, who
+    says so by `began` and `ended`; `census` and `place` belong to `scheduling`.
     """
 
     __slots__ = (
         "authority",
+        "census",
         "connections",
         "host",
         "in_flight",
         "key",
         "name",
         "namespace",
+        "place",
         "port",
         "prefix",
         "server",
@@ -63,6 +127,22 @@ class Pod:
         """What the engine gets as `Host`."""
         self.in_flight = 0
         self.connections: Any = None
+        self.census: Census | None = None
+        """Where it is counted, if there are many pods."""
+        self.place = 0
+        """There."""
+
+    def began(self) -> None:
+        """An attempt is under way."""
+        self.in_flight += 1
+        if self.census is not None:
+            self.census.move(self.place, self.in_flight - 1, self.in_flight)
+
+    def ended(self) -> None:
+        """An attempt that was under way is over."""
+        self.in_flight -= 1
+        if self.census is not None:
+            self.census.move(self.place, self.in_flight + 1, self.in_flight)
 
     def __repr__(self) -> str:
         return f"<Pod {self.namespace}/{self.name} at {self.host} port {self.port} in_flight={self.in_flight}>"
@@ -71,7 +151,7 @@ class Pod:
 class Server:
     """A ModelServer with the pods that are ready now (`pods`, in the order of their keys)."""
 
-    __slots__ = ("engine", "key", "model", "pods", "retry_attempts", "retry_interval", "timeout", "turn")
+    __slots__ = ("census", "engine", "key", "model", "pods", "retry_attempts", "retry_interval", "timeout", "turn")
 
     def __init__(
         self,
@@ -98,6 +178,8 @@ class Server:
         """Seconds to wait before such a try."""
         self.turn = 0
         """Where ties between pods were last broken; mutable, and of no meaning beyond that."""
+        self.census: Census | None = None
+        """Belongs to `scheduling`."""
 
 
 class Target:

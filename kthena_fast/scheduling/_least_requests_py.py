@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-from kthena_fast.routing.snapshot import Pod, Server
+if TYPE_CHECKING:
+    from kthena_fast.routing import _snapshot_py as snapshot
+    from kthena_fast.routing.snapshot import Pod, Server
+else:
+    # A twin works with twins of its own kind, whatever the chooser chose.
+    snapshot = import_module(__name__.replace("scheduling._least_requests", "routing._snapshot"))
+
+MANY: Final = 32
+"""Pods from which on a look at each costs more than counting them."""
 
 
 class LeastRequests:
@@ -17,6 +27,14 @@ class LeastRequests:
             return None
         # Beginning behind the last winner and taking only what is strictly better is what makes ties go round.
         start = server.turn % count
+        if count >= MANY and not tried:
+            census = server.census
+            # Pods are counted for one server at a time: after a change, for the one in service.
+            if census is None or not census.is_current:
+                census = server.census = snapshot.Census(pods)
+            at = census.first(start)
+            server.turn = (at + 1) % count
+            return pods[at]
         best: Pod | None = None
         at = start
         for index in range(start, start + count):

@@ -9,7 +9,7 @@ from kthena_fast.routing.snapshot import Pod, Server
 
 
 class Picker(Protocol):
-    """Decides and changes nothing but `server.turn`: the caller counts what is in flight."""
+    """Decides and changes nothing but `server.turn` and what it keeps there; the caller counts what is in flight."""
 
     def pick(self, server: Server, tried: Collection[Pod]) -> Pod | None:
         """One of the server's pods that is not among `tried`, or None when there is none left."""

@@ -24,7 +24,7 @@ from kthena_fast.scheduling.load import Load, read_load
 OLDEST: Final = 4.0
 """Seconds. What is older than `queueing.gates.FRESH_SECONDS` no longer counts, and an answer may take a moment."""
 
-GRAIN: Final = 0.02
+GRAIN: Final = 0.05
 """Seconds at least from one turn to the next; where more are due, they are together: waking up has its price too."""
 
 

@@ -243,7 +243,7 @@ class Forwarding:
 
     def _begin(self, pod: Pod) -> None:
         self._is_asking = True
-        pod.in_flight += 1
+        pod.began()
         if self._gauge is not None:
             self._gauge.attempt_began()
 
@@ -303,7 +303,7 @@ class Forwarding:
         if connection is not None:
             self._connection = None
             self._forwarder.pool.give_back(pod, connection)
-        pod.in_flight -= 1
+        pod.ended()
         if self._gauge is not None:
             self._gauge.attempt_ended()
 
