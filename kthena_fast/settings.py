@@ -180,7 +180,8 @@ class Settings(BaseModel):
     in one need a Lease each."""
 
     metrics_scrape_interval: PositiveDuration = 1.0
-    """Period of reading engines' metrics."""
+    """Period of reading engines' metrics. Those of a pod that has no request from here are read every 4s, if the
+    period is shorter."""
 
     enable_fairness_scheduling: Boolean = False
     """Requests wait for their turn, in the order of their users' recent use."""

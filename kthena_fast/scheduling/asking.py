@@ -114,17 +114,20 @@ class Asking:
         return connection
 
     def _on_connected(self, connecting: asyncio.Task[PageConnection]) -> None:
-        self._connecting = None
+        # What was given up may end when the next one is under way.
+        is_wanted = connecting is self._connecting and self.is_asked
+        if connecting is self._connecting:
+            self._connecting = None
         if connecting.cancelled():
             return
         problem = connecting.exception()
         if problem is not None:
             # It may be anything: a name that is none, a certificate that is not trusted, nobody who listens.
-            if self.is_asked:
+            if is_wanted:
                 self._fail(repr(problem))
             return
         connection = connecting.result()
-        if not self.is_asked:
+        if not is_wanted:
             connection.abort()
         elif not connection.is_open:
             self._fail("closed as soon as it was open")

@@ -248,6 +248,21 @@ async def test_an_engine_that_nobody_reaches_is_given_up_when_the_time_is_over()
 
 
 @pytest.mark.parametrize("steps", range(6))
+async def test_who_is_asked_again_at_once_is_answered_once(steps: int) -> None:
+    """Connecting that was given up may end when the next one is under way."""
+    async with asked([OK], [OK]) as (asks, _):
+        asks.asking.ask()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if not asks.has_told:
+            asks.timers.pass_()
+        first = await asks.told()
+        assert first in {None, PAGE}
+        assert await asks.page() == PAGE
+        assert not asks.has_told
+
+
+@pytest.mark.parametrize("steps", range(6))
 async def test_whoever_is_closed_while_it_asks_tells_nothing(steps: int) -> None:
     before = asyncio.all_tasks()
     async with asked([OK], lingers=False) as (asks, engine):
