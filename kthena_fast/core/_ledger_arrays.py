@@ -52,9 +52,7 @@ def unserved(pins: "memoryview[int]", totals: "memoryview[int]", first: int, row
     return found
 
 
-def _idle_amounts(
-    pins: "memoryview[int]", totals: "memoryview[int]", first: int, rows: int
-) -> "npt.NDArray[np.int64]":
+def _idle_amounts(pins: "memoryview[int]", totals: "memoryview[int]", first: int, rows: int) -> "npt.NDArray[np.int64]":
     """The totals, with MOST_TOTAL for rows that are free or held."""
     idle = np.frombuffer(pins, np.uint32)[first : first + rows] == 1
     return np.where(idle, np.frombuffer(totals, np.int64)[first : first + rows], MOST_TOTAL)
