@@ -17,8 +17,8 @@ cdef inline int empty(
 ) except -1:
     cdef unsigned int *cell = &cells[first_cell]
     cdef long long *total = &totals[first]
-    cdef Py_ssize_t slot, at
-    for slot in range(slots):
+    cdef Py_ssize_t _slot, at
+    for _slot in range(slots):
         for at in range(rows):
             total[at] -= cell[at]
         memset(cell, 0, rows * sizeof(unsigned int))

@@ -52,7 +52,8 @@ cdef class Ledger:
     cdef int at(self, object now) except -1
     @cython.locals(most="long long")
     cpdef Py_ssize_t sweep(self, object now, object budget=*) except -1
-    @cython.locals(block="long long", first="long long", least="long long", row="long long", number="long long", dead=list)
+    @cython.locals(block="long long", first="long long", least="long long", row="long long", number="long long",
+                   dead=list)
     cdef void sweep_block(self, long long budget) except *
 
     cpdef Py_ssize_t pin(self, object model, object user, object now) except -1
