@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -54,18 +55,26 @@ NO_EXTENSIONS = bool(os.environ.get("KTHENA_FAST_NO_EXTENSIONS")) or sys.impleme
 C_FILES = Path("build/cython")
 
 
+def is_out_of_date(c_file: Path, types: Path) -> bool:
+    # Cython looks for _name_py.pxd beside _name_py.py, so a change in _name_c.pxd alone, or in one that it cimports,
+    # would not rebuild (cython/cython#1428); and it does not follow a module that is cimported under another name.
+    newest = max(path.stat().st_mtime for path in with_cimported(types, set()))
+    return not c_file.exists() or c_file.stat().st_mtime < newest
+
+
+def with_cimported(types: Path, found: set[Path]) -> set[Path]:
+    found.add(types)
+    for place, name in re.findall(r"^from (kthena_fast[\w.]*) cimport (\w+)", types.read_text(), re.MULTILINE):
+        folder = Path(*place.split("."))
+        for path in (folder.with_suffix(".pxd"), folder / f"{name}.pxd"):
+            if path.exists() and path not in found:
+                with_cimported(path, found)
+    return found
+
+
 def compiled_twins() -> list[Extension]:
     # Imported here so that a pure build needs no Cython.
     from Cython.Build import cythonize
-    from Cython.Build.Dependencies import create_dependency_tree
-
-    dependencies = create_dependency_tree()
-
-    def is_out_of_date(source: Path, types: Path) -> bool:
-        # Cython looks for _name_py.pxd beside _name_py.py, so a change in _name_c.pxd alone, or in one that it
-        # cimports, would not rebuild (cython/cython#1428).
-        c_file = C_FILES / source.with_suffix(".c")
-        return not c_file.exists() or c_file.stat().st_mtime < dependencies.newest_dependency(str(types))[0]
 
     extensions: list[Extension] = []
     for twin in TWINS:
@@ -78,7 +87,7 @@ def compiled_twins() -> list[Extension]:
             # Debug information, which Python's own flags may ask for, makes a wheel five times as large.
             Extension(f"kthena_fast.{room}._{name}_c", [str(source)], extra_compile_args=["-g0"]),
             build_dir=str(C_FILES),
-            force=is_out_of_date(source, types),
+            force=is_out_of_date(C_FILES / source.with_suffix(".c"), types),
             compiler_directives={
                 "language_level": 3,
                 # C types come from the .pxd; annotations are for readers and mypy.
