@@ -1,7 +1,8 @@
 """How the CPU time of a request grows with what the gateway holds: each series at its beginning and at its end.
 
 All gateways of all series are started once and measured in turns, the beginning of a series always beside its end, and
-halted in between: asking a thousand engines how busy they are takes its part of the core.
+halted in between: asking a thousand engines how busy they are takes its part of the core. Beginning and end are asked
+from lists of the same length: a load that sends the same bytes again and again leaves its own cache to the gateway.
 
 1. Pods: 1 and 1,000 of one ModelServer, each at an address of its own.
 2. Routes: 1 and 10,000, for as many models of one ModelServer; requests ask for all of them in turn.
@@ -94,11 +95,11 @@ def every(folder: Path, sizes: Sizes = SIZES) -> list[Series]:
         ),
         Series(
             *("routes", 1, sizes.routes, small, _gateway("routes", "--rows", "1", "--routes", str(sizes.routes))),
-            *(one, _asked(model=f"{bodies.MODEL}@", count=sizes.routes)),
+            *(_asked(count=sizes.routes), _asked(model=f"{bodies.MODEL}@", count=sizes.routes)),
         ),
         Series(
             *("rows", 1, sizes.rows, small, _gateway("rows", "--rows", str(sizes.rows))),
-            *(one, _asked(user=f"{bodies.USER}@", count=asking, stride=sizes.rows // asking)),
+            *(_asked(count=asking), _asked(user=f"{bodies.USER}@", count=asking, stride=sizes.rows // asking)),
         ),
         Series(
             *("queued", 0, sizes.queued, _gateway("queue", **waits)),
