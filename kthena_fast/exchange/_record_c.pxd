@@ -6,7 +6,7 @@ import cython
 cdef class Exchange:
     # arrival
     cdef public str method, path, query, protocol, peer, client, scheme
-    cdef public bytes target, request_id, body
+    cdef public bytes target, request_id, content_type, body
     cdef public list headers
     cdef public bint trusted
     cdef public double began, wall

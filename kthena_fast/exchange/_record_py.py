@@ -20,6 +20,7 @@ class Exchange:
         "body",
         "bytes_out",
         "client",
+        "content_type",
         "ended",
         "error",
         "events",
@@ -96,6 +97,8 @@ class Exchange:
         self.request_id = request_id
         self.began = now
         self.wall = wall
+        self.content_type: bytes | None = None
+        """As whoever read the head found it."""
         self.body = b""
         # peek
         self.peek: Peek | None = None

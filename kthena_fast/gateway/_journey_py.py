@@ -250,7 +250,7 @@ class Journey:
     def _peek(self, exchange: Exchange) -> None:
         """Fill in what the body says: model, stream, and how large the prompt is."""
         try:
-            kind = exchange.header(b"content-type")
+            kind = exchange.content_type
             boundary = None if kind is None or kind == _JSON else multipart.boundary(kind)
             if boundary is not None:
                 exchange.form = multipart.peek(exchange.body, boundary)

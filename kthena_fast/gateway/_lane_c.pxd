@@ -6,8 +6,12 @@ from kthena_fast.gateway._bodies_c cimport Budget as Budget_c
 from kthena_fast.gateway._state_c cimport State as State_c
 from kthena_fast.wire cimport _headers_c as wire_headers
 from kthena_fast.wire cimport _lines as lines
+from kthena_fast.wire cimport _plain_heads as plain_heads
 from kthena_fast.wire cimport _heads_c as heads
 from kthena_fast.wire cimport _targets_c as targets
+
+cdef frozenset _UNUSUAL
+cdef tuple _TOLD
 
 
 @cython.final
@@ -46,14 +50,13 @@ cdef class Lane:
     cdef _await_head(self)
     cdef bint _is_beyond(self, bytes head)
 
-    @cython.locals(
-        length=bytes, host=bytes, request_id=bytes, name=bytes, value=bytes,
-        size=Py_ssize_t, hosts=Py_ssize_t, ids=Py_ssize_t, types=Py_ssize_t, agents=Py_ssize_t,
+    @cython.locals(told=list, length=bytes, host=bytes, kind=bytes, request_id=bytes, is_path=bint)
+    cdef _judge(
+        self, bytes head, bytes rest, bytes target, list fields, long long size, bint usual, bint keep_alive,
     )
-    cdef _judge(self, bytes head, bytes rest, bytes target, list fields, bint usual, bint keep_alive)
     cdef _answer_at_once(self, problem, bytes request_id)
     @cython.locals(exchange=Exchange_c, path=str, query=str, budget=Budget_c, length="long long")
-    cdef _begin(self, bytes target, list fields, bytes request_id)
+    cdef _begin(self, bytes target, list fields, bytes request_id, bytes kind)
     cdef _hand_over(self, bytes data)
 
     cdef _await_body(self, long long length, bytes rest)

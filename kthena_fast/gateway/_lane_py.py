@@ -30,6 +30,7 @@ from kthena_fast.gateway import _whole as whole_room
 from kthena_fast.gateway import bodies, replies
 from kthena_fast.gateway.answer import CLOSE_PATIENCE, STATUS_LINES, WRITE_HIGH_WATER, Pressure
 from kthena_fast.wire import _lines as lines
+from kthena_fast.wire import _plain_heads as plain_heads
 from kthena_fast.wire import headers as wire_headers
 from kthena_fast.wire import heads, paths, targets
 from kthena_fast.wire.targets import MAX_TARGET_BYTES
@@ -55,6 +56,8 @@ FIRST_PROBE: Final = 0.01
 _UNUSUAL: Final = frozenset(
     b"transfer-encoding expect upgrade content-encoding content-location content-range etag max-forwards server".split()
 )
+
+_TOLD: Final = (b"content-length", b"host", b"x-request-id", b"content-type", b"user-agent")
 
 _API: Final = {path.encode(): path for path in paths.KNOWN}
 
@@ -234,23 +237,28 @@ class Lane:
 
     def _read_head(self, data: bytes) -> None:
         before = self._head
-        if not before and data[:1] in (b"\r", b"\n"):
-            # Line ends before a request are allowed, and nobody's habit.
-            self._hand_over(data)
-            return
-        head = before + data if before else data
-        # The blank line may be cut anywhere.
-        at = head.find(b"\r\n\r\n", max(len(before) - 3, 0))
-        end = at + 4 - len(before)
+        if before:
+            head = before + data
+            # The blank line may be cut anywhere.
+            at = head.find(b"\r\n\r\n", max(len(before) - 3, 0))
+            end = at + 4 - len(before)
+        else:
+            head = data
+            at = data.find(b"\r\n\r\n")
+            end = at + 4
         piece = data if at < 0 or end == len(data) else lines.part(data, 0, end)
         if at >= 0 and not before:
             plain = heads.request(piece)
             if plain is not None:
                 self._is_plain = True
-                rest = lines.part(data, end, len(data))
-                self._judge(head, rest, plain.target, plain.fields, True, plain.keep_alive)
+                rest = b"" if piece is data else lines.part(data, end, len(data))
+                self._judge(head, rest, plain.target, plain.fields, plain.length, True, plain.keep_alive)
                 return
         self._is_plain = False
+        if not before and data[:1] in (b"\r", b"\n"):
+            # Line ends before a request are allowed, and nobody's habit.
+            self._hand_over(data)
+            return
         parser = self._parser
         assert parser is not None
         upgrades = False
@@ -281,7 +289,7 @@ class Lane:
             self._head_complete = False
             usual = parser.get_method() == b"POST" and parser.get_http_version() == "1.1"
             rest = data[end:] if piece is not data else b""
-            self._judge(head, rest, target, fields, usual, parser.should_keep_alive())
+            self._judge(head, rest, target, fields, -1, usual, parser.should_keep_alive())
 
     def _await_head(self) -> None:
         """The rest of it has a time and a size."""
@@ -296,62 +304,50 @@ class Lane:
     def _is_beyond(self, head: bytes) -> bool:
         return len(head) > MAX_TARGET_BYTES + self._way.settings.max_header_bytes
 
-    def _judge(self, head: bytes, rest: bytes, target: bytes, fields: Headers, usual: bool, keep_alive: bool) -> None:
-        """A whole head, from which `head` on is what came, and `rest` what stands behind it; `usual`: as far as its
-        first line tells."""
+    def _judge(
+        self, head: bytes, rest: bytes, target: bytes, fields: Headers, size: int, usual: bool, keep_alive: bool
+    ) -> None:
+        """A whole head, from which `head` on is what came, and `rest` what stands behind it; `size`: of the body, or -1;
+        `usual`: as far as its first line tells."""
         way = self._way
-        size = hosts = ids = types = agents = 0
-        length = host = b""
-        request_id = b""
-        for name, value in fields:
-            size += len(name) + len(value) + 4
-            if name == b"host":
-                hosts += 1
-                host = value
-            elif name == b"content-length":
-                length = value
-            elif name == b"x-request-id":
-                ids += 1
-                request_id = value
-            elif name == b"content-type":
-                types += 1
-            elif name == b"user-agent":
-                agents += 1
-            elif name in _UNUSUAL:
-                usual = False
-        if (
-            not usual
-            or types > 1
-            or agents > 1
-            or not length
-            or (target.startswith(b"/") and not target.startswith(b"/v1/"))
-        ):
+        told = plain_heads.told(fields, _TOLD, _UNUSUAL) or _told_of_repeated(fields)
+        length, host, request_id, kind, _ = told
+        is_path = target.startswith(b"/")
+        if not usual or not length or (is_path and not target.startswith(b"/v1/")):
             self._hand_over(head)
             return
-        if len(target) > MAX_TARGET_BYTES or hosts != 1:
-            self._refuse(way.too_large() if hosts == 1 else way.malformed())
+        if host is None:
+            self._refuse(way.malformed())
             return
-        if ids != 1 or not wire_headers.valid_request_id(request_id):
+        if len(target) > MAX_TARGET_BYTES:
+            self._refuse(way.too_large())
+            return
+        if request_id is None or not wire_headers.valid_request_id(request_id):
             request_id = wire_headers.new_request_id()
         self._keep_alive = keep_alive
         # It was checked, by `heads` or by llhttp: the length's digits, that it is one number and fits into 64 bits.
-        self._await_body(int(length), rest)
-        if size > way.settings.max_header_bytes or len(fields) > way.settings.max_headers:
+        self._await_body(int(length) if size < 0 else size, rest)
+        settings = way.settings
+        limit = settings.max_header_bytes
+        # What came is as much or more, but for a space that a field may lack: most fields need not be counted.
+        if len(fields) > settings.max_headers or (
+            len(head) - len(rest) + len(fields) > limit and _size(fields) > limit
+        ):
             self._answer_at_once(way.too_large(), request_id)
-        elif not target.startswith(b"/"):
+        elif not is_path:
             problem = errors.bad_request("The request target must be a path.", close=True)
             self._answer_at_once(problem, request_id)
         elif not targets.valid_host(host):
             self._answer_at_once(way.bad_host(), request_id)
         else:
-            self._begin(target, fields, request_id)
+            self._begin(target, fields, request_id, kind)
 
     def _answer_at_once(self, problem: errors.GatewayError, request_id: bytes) -> None:
         self._way.count_refusal(problem)
         replies.refuse(self, problem, request_id)
         self._end()
 
-    def _begin(self, target: bytes, fields: Headers, request_id: bytes) -> None:
+    def _begin(self, target: bytes, fields: Headers, request_id: bytes, kind: bytes | None) -> None:
         path = _API.get(target)
         query = ""
         if path is None:
@@ -371,6 +367,7 @@ class Lane:
             self._loop.time(),
             time.time(),
         )
+        exchange.content_type = kind
         if self._trusted:
             exchange.trusted = True
             exchange.client = self._way.client_behind_proxies(self._peer, fields)
@@ -659,3 +656,24 @@ class Lane:
         if self._probing is not None:
             self._probing.cancel()
             self._probing = None
+
+
+def _told_of_repeated(fields: Headers) -> list[bytes | None]:
+    """The fields of `_TOLD` where one of them stands twice, or something is not for the lane. A length: the lane may go
+    on; a host, an id: there is one."""
+    names = [name for name, _ in fields]
+    named = dict(fields)
+    if not _UNUSUAL.isdisjoint(named) or names.count(b"content-type") > 1 or names.count(b"user-agent") > 1:
+        return [None] * len(_TOLD)
+    return [
+        named.get(b"content-length"),
+        named.get(b"host") if names.count(b"host") == 1 else None,
+        named.get(b"x-request-id") if names.count(b"x-request-id") == 1 else None,
+        named.get(b"content-type"),
+        named.get(b"user-agent"),
+    ]
+
+
+def _size(fields: Headers) -> int:
+    """Bytes, with a colon, a space and a line end for each."""
+    return sum(len(name) + len(value) + 4 for name, value in fields)

@@ -230,6 +230,7 @@ class InferenceWay:
             now=asyncio.get_running_loop().time(),
             wall=time.time(),
         )
+        exchange.content_type = exchange.header(b"content-type")
         if self.is_trusted(peer):
             exchange.trusted = True
             exchange.client = self.client_behind_proxies(peer, headers)

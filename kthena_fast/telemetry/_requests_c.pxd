@@ -21,24 +21,32 @@ cdef class Series:
 
 
 @cython.final
+cdef class Gauge:
+    cdef readonly object slot
+    cdef readonly long long number
+
+
+@cython.final
 @cython.freelist(256)
 cdef class Meter:
     cdef RequestMetrics _metrics
     cdef Exchange_c _exchange
-    cdef object _downstream, _upstream
+    cdef Gauge _downstream, _upstream
     cdef bint _settled
 
+    @cython.locals(gauge=Gauge)
     cpdef parsed(self)
+    @cython.locals(gauge=Gauge)
     cpdef attempt_began(self)
     cpdef attempt_ended(self)
-    @cython.locals(table=Table_c)
     cpdef settle(self, double now)
 
 
 @cython.final
 cdef class RequestMetrics:
     cdef readonly Table_c table
-    cdef readonly object active
+    cdef readonly Gauge active
+    cdef dict _gauges
     cdef object _registry, _path_label
     cdef frozenset _models, _routes, _servers
     # Readable, so that a test can see that they do not grow.
@@ -47,8 +55,14 @@ cdef class RequestMetrics:
     cpdef Meter begin(self, Exchange_c exchange)
     @cython.locals(series=Series)
     cpdef Series request(self, tuple key)
-    cpdef downstream(self, str model)
-    cpdef upstream(self, Exchange_c exchange)
+    @cython.locals(gauge=Gauge)
+    cpdef refresh(self)
+    @cython.locals(gauge=Gauge)
+    cpdef Gauge downstream(self, str model)
+    @cython.locals(gauge=Gauge)
+    cpdef Gauge upstream(self, Exchange_c exchange)
+    @cython.locals(gauge=Gauge)
+    cdef Gauge _gauge(self, slot)
     @cython.locals(series=Series, server=str, path=str)
     cpdef observe_end(self, Exchange_c exchange, double now)
     cpdef count_refusal(self, error)

@@ -85,6 +85,16 @@ class Series:
         return outcome
 
 
+class Gauge:
+    """How many there are now of something; the table learns it when a scrape asks."""
+
+    __slots__ = ("number", "slot")
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        self.number = 0
+
+
 class Meter:
     """One request's part in the gauges. `settle` gives back what is still held, and does so once."""
 
@@ -93,37 +103,40 @@ class Meter:
     def __init__(self, request_metrics: RequestMetrics, exchange: Exchange) -> None:
         self._metrics = request_metrics
         self._exchange = exchange
-        self._downstream = -1
-        self._upstream = -1
+        self._downstream: Gauge | None = None
+        self._upstream: Gauge | None = None
         self._settled = False
-        request_metrics.table.add(request_metrics.active, 1.0)
+        self._metrics.active.number += 1
 
     def parsed(self) -> None:
         """The body was understood: `model` is known."""
-        if self._downstream < 0:
-            self._downstream = self._metrics.downstream(self._exchange.model)
-            self._metrics.table.add(self._downstream, 1.0)
+        if self._downstream is None:
+            gauge = self._downstream = self._metrics.downstream(self._exchange.model)
+            gauge.number += 1
 
     def attempt_began(self) -> None:
         """An attempt towards the record's `server` begins; one that was still open ends."""
-        self.attempt_ended()
-        self._upstream = self._metrics.upstream(self._exchange)
-        self._metrics.table.add(self._upstream, 1.0)
+        if self._upstream is not None:
+            self._upstream.number -= 1
+        gauge = self._upstream = self._metrics.upstream(self._exchange)
+        gauge.number += 1
 
     def attempt_ended(self) -> None:
-        if self._upstream >= 0:
-            self._metrics.table.add(self._upstream, -1.0)
-            self._upstream = -1
+        if self._upstream is not None:
+            self._upstream.number -= 1
+            self._upstream = None
 
     def settle(self, now: float) -> None:
         """The request is over: count it and let go of the gauges."""
         if self._settled:
             return
         self._settled = True
-        self.attempt_ended()
-        if self._downstream >= 0:
-            self._metrics.table.add(self._downstream, -1.0)
-        self._metrics.table.add(self._metrics.active, -1.0)
+        if self._upstream is not None:
+            self._upstream.number -= 1
+            self._upstream = None
+        if self._downstream is not None:
+            self._downstream.number -= 1
+        self._metrics.active.number -= 1
         self._metrics.observe_end(self._exchange, now)
 
 
@@ -132,15 +145,23 @@ class RequestMetrics:
 
     def __init__(self, registry: Registry, path_label: Callable[[str], str]) -> None:
         self.table: Table = registry.table
-        self.active = registry.slot(metrics.ACTIVE_REQUESTS)
+        self._gauges: dict[int, Gauge] = {}
+        """By slot, so that of each there is one."""
+        self.active = self._gauge(registry.slot(metrics.ACTIVE_REQUESTS))
         self._registry = registry
         self._path_label = path_label
         self._models: frozenset[str] = frozenset()
         self._routes: frozenset[str] = frozenset()
         self._servers: frozenset[str] = frozenset()
         self._series: dict[Key, Series] = {}
-        self._downstream: dict[str, int] = {}
-        self._upstream: dict[tuple[str, str, str], int] = {}
+        self._downstream: dict[str, Gauge] = {}
+        self._upstream: dict[tuple[str, str, str], Gauge] = {}
+        registry.before_scrape(self.refresh)
+
+    def refresh(self) -> None:
+        """Have the table say what the gauges do."""
+        for gauge in self._gauges.values():
+            self.table.set(gauge.slot, gauge.number)
 
     def retain(self, models: Collection[str], routes: Collection[str], servers: Collection[str]) -> None:
         """Take the names that a new snapshot knows: models and adapters, ModelRoutes, ModelServers (`namespace/name`).
@@ -164,6 +185,8 @@ class RequestMetrics:
                 "model_server": self._servers,
             }
         )
+        # Requests in flight may hold others: what they give back reaches nobody.
+        self._gauges = {slot: gauge for slot, gauge in self._gauges.items() if self.table.read(slot) is not None}
 
     def begin(self, exchange: Exchange) -> Meter:
         """A request arrived."""
@@ -176,26 +199,32 @@ class RequestMetrics:
             series = self._make_series(key)
         return series
 
-    def downstream(self, model: str) -> int:
-        """The slot of active_downstream_requests."""
-        slot = self._downstream.get(model)
-        if slot is None:
+    def downstream(self, model: str) -> Gauge:
+        """active_downstream_requests."""
+        gauge = self._downstream.get(model)
+        if gauge is None:
             label = self._model_label(model)
-            slot = self._registry.slot(metrics.ACTIVE_DOWNSTREAM, label)
+            gauge = self._gauge(self._registry.slot(metrics.ACTIVE_DOWNSTREAM, label))
             if label == model:
-                self._downstream[model] = slot
-        return slot
+                self._downstream[model] = gauge
+        return gauge
 
-    def upstream(self, exchange: Exchange) -> int:
-        """The slot of active_upstream_requests for the destination of the record."""
+    def upstream(self, exchange: Exchange) -> Gauge:
+        """active_upstream_requests for the destination of the record."""
         key = (exchange.route, exchange.server, exchange.upstream_model)
-        slot = self._upstream.get(key)
-        if slot is None:
+        gauge = self._upstream.get(key)
+        if gauge is None:
             route, server, model = key
             destination = _destination(route, _backend_type(server), server, model)
-            slot = self._registry.slot(metrics.ACTIVE_UPSTREAM, server or metrics.NONE, *destination)
-            self._upstream[key] = slot
-        return slot
+            gauge = self._gauge(self._registry.slot(metrics.ACTIVE_UPSTREAM, server or metrics.NONE, *destination))
+            self._upstream[key] = gauge
+        return gauge
+
+    def _gauge(self, slot: int) -> Gauge:
+        gauge = self._gauges.get(slot)
+        if gauge is None:
+            gauge = self._gauges[slot] = Gauge(slot)
+        return gauge
 
     def observe_end(self, exchange: Exchange, now: float) -> None:
         """Count a finished request by its record; `Meter.settle` calls it."""

@@ -1,5 +1,6 @@
 import cython
 
+from kthena_fast.telemetry cimport _bounds as search
 
 cdef long long CELL_MASK
 cdef int CELL_BITS
@@ -17,6 +18,7 @@ cdef class Table:
     cdef Py_ssize_t _used
     cdef long long _serial
     cdef dict _shape_of
+    cdef dict _values, _histograms
     cdef dict _free
 
     cpdef object value(self)
@@ -24,19 +26,20 @@ cdef class Table:
     cpdef object histogram(self, tuple bounds)
     @cython.locals(cell=Py_ssize_t, shape="long long", size="long long")
     cpdef release(self, slot)
-    @cython.locals(number=double, cell=Py_ssize_t)
+    @cython.locals(number=double)
     cpdef add(self, slot, double amount)
-    @cython.locals(number=double, cell=Py_ssize_t)
+    @cython.locals(number=double)
     cpdef set(self, slot, double amount)
     @cython.locals(
-        number=double, cell=Py_ssize_t, shape="long long",
-        start=Py_ssize_t, end=Py_ssize_t, low=Py_ssize_t, high=Py_ssize_t, middle=Py_ssize_t,
+        number=double, histogram=tuple, cell=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, place=Py_ssize_t,
     )
     cpdef observe(self, slot, double amount)
     @cython.locals(cell=Py_ssize_t, shape="long long")
     cpdef read(self, slot)
     @cython.locals(cell=Py_ssize_t, shape="long long")
     cpdef read_histogram(self, slot)
+    @cython.locals(cell=Py_ssize_t)
+    cdef _refuse(self, slot, double number, bint is_value)
     @cython.locals(number=Py_ssize_t, cell=Py_ssize_t, serial="long long")
     cdef Py_ssize_t _find(self, slot) except -2
     @cython.locals(cell=Py_ssize_t, offset=Py_ssize_t)

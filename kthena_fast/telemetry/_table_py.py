@@ -10,6 +10,8 @@ from __future__ import annotations
 from array import array
 from itertools import pairwise
 
+from kthena_fast.telemetry import _bounds as search
+
 MAX_NUMBER = 1.7976931348623157e308
 CELL_BITS = 32
 CELL_MASK = 2**32 - 1
@@ -31,6 +33,9 @@ class Table:
         self._bounds = array("d", bytes(8))
         self._starts = array("q", [0, 0])
         self._shape_of: dict[tuple[float, ...], int] = {(): 0}
+        # Of the slots that are not released: their cells, and of a histogram its bounds beside.
+        self._values: dict[int, int] = {}
+        self._histograms: dict[int, tuple[int, int, int]] = {}
         # Cells of released slots, by the number of cells: they are reused for slots of the same size only.
         self._free: dict[int, list[int]] = {}
 
@@ -58,55 +63,41 @@ class Table:
         shape = self._shapes[cell]
         size = 1 if shape == 0 else self._starts[shape + 1] - self._starts[shape] + 2
         self._serials[cell] = 0
+        self._values.pop(slot, None)
+        self._histograms.pop(slot, None)
         self._free.setdefault(size, []).append(cell)
 
     def add(self, slot: int, amount: float) -> None:
         """Add to a value."""
         # Adding 0.0 refuses in the pure twin what C refuses at the door: a str, an int beyond a double.
         number = amount + 0.0
-        cell = self._find(slot)
-        if not -MAX_NUMBER <= number <= MAX_NUMBER:
-            raise ValueError("a metric's number is finite")
-        if cell < 0:
-            return
-        if self._shapes[cell] != 0:
-            raise ValueError("a histogram is observed")
-        self._cells[cell] += number
+        cell = self._values.get(slot)
+        # What is not finite is not itself without itself.
+        if cell is not None and number - number == 0.0:
+            self._cells[cell] += number
+        else:
+            self._refuse(slot, number, is_value=True)
 
     def set(self, slot: int, amount: float) -> None:
         """Set a value."""
         number = amount + 0.0
-        cell = self._find(slot)
-        if not -MAX_NUMBER <= number <= MAX_NUMBER:
-            raise ValueError("a metric's number is finite")
-        if cell < 0:
-            return
-        if self._shapes[cell] != 0:
-            raise ValueError("a histogram is observed")
-        self._cells[cell] = number
+        cell = self._values.get(slot)
+        # What is not finite is not itself without itself.
+        if cell is not None and number - number == 0.0:
+            self._cells[cell] = number
+        else:
+            self._refuse(slot, number, is_value=True)
 
     def observe(self, slot: int, amount: float) -> None:
         """Count an observation in the first bucket whose bound is not below it."""
         number = amount + 0.0
-        cell = self._find(slot)
-        if not -MAX_NUMBER <= number <= MAX_NUMBER:
-            raise ValueError("a metric's number is finite")
-        if cell < 0:
+        histogram = self._histograms.get(slot)
+        if histogram is None or number - number != 0.0:
+            self._refuse(slot, number, is_value=False)
             return
-        shape = self._shapes[cell]
-        if shape == 0:
-            raise ValueError("a value is added to or set")
-        start = self._starts[shape]
-        end = self._starts[shape + 1]
-        low = start
-        high = end
-        while low < high:
-            middle = (low + high) >> 1
-            if self._bounds[middle] < number:
-                low = middle + 1
-            else:
-                high = middle
-        self._cells[cell + low - start] += 1.0
+        cell, start, end = histogram
+        place = search.first_not_below(self._bounds, number, start, end)
+        self._cells[cell + place - start] += 1.0
         self._cells[cell + end - start + 1] += number
 
     def read(self, slot: int) -> float | None:
@@ -128,6 +119,14 @@ class Table:
         if shape == 0:
             raise ValueError("a value has no buckets")
         return list(self._cells[cell : cell + self._starts[shape + 1] - self._starts[shape] + 2])
+
+    def _refuse(self, slot: int, number: float, is_value: bool) -> None:
+        """Say what is wrong with a slot, or a number for it; nothing is where the slot was released."""
+        cell = self._find(slot)
+        if not -MAX_NUMBER <= number <= MAX_NUMBER:
+            raise ValueError("a metric's number is finite")
+        if cell >= 0:
+            raise ValueError("a histogram is observed" if is_value else "a value is added to or set")
 
     def _find(self, slot: int) -> int:
         """The first cell of a slot, or -1 when it was released."""
@@ -158,7 +157,12 @@ class Table:
         self._serial += 1
         self._serials[cell] = self._serial
         self._shapes[cell] = shape
-        return self._serial << CELL_BITS | cell
+        slot = self._serial << CELL_BITS | cell
+        if shape == 0:
+            self._values[slot] = cell
+        else:
+            self._histograms[slot] = (cell, self._starts[shape], self._starts[shape + 1])
+        return slot
 
     def _grow(self, needed: int) -> None:
         capacity = max(2 * self._capacity, needed)

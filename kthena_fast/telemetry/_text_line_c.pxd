@@ -18,27 +18,21 @@ cdef _Names _names_of(Exchange_c exchange)
 
 
 @cython.locals(
-    names=_Names, request_id=str, failure=str, origin=str,
-    upstream_status=str, attempts=str, tokens=str, taken=str, status=int, tries=int, answered=int,
+    names=_Names, request_id=str, user=str, client=str, failure=str, origin=str,
+    upstream_status=str, attempts=str, tokens=str, status=int, tries=int, answered=int,
+    began=double, parsed=double, forwarded=double, done=double, total="long long", reading="long long",
+    upstream="long long", response="long long",
     tokens_in="long long", tokens_out="long long", ended=object,
 )
 cpdef bytes text(Exchange_c exchange, double now)
 
 @cython.locals(
-    user=str, ttft=str, client=str, line=str, wait=str, standing=str, size="long long", position="long long",
+    ttft=str, line=str, wait=str, standing=str, size="long long", position="long long",
     waited="long long", queued="long long",
 )
-cdef str _ours(Exchange_c exchange)
-
-cdef str _safe(str value)
+cdef str _ours(Exchange_c exchange, str user, str client)
 
 @cython.locals(ticks="long long", second="long long", microseconds="long long", date=str, zone=str, digits=str)
 cdef str _timestamp(double wall)
-
-@cython.locals(
-    began=double, parsed=double, forwarded=double, done=double, total="long long", reading="long long",
-    upstream="long long", response="long long",
-)
-cdef str _timings(Exchange_c exchange, double ended)
 
 cdef long long _milliseconds(double seconds) except? -1

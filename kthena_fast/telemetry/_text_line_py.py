@@ -32,7 +32,12 @@ def text(exchange: Exchange, now: float) -> bytes:
         failure = f" error={error.reason}:{quoted(error.message)}"
         origin = " error_origin=upstream" if error.origin == "upstream" else ""
     names = _names_of(exchange)
-    request_id = f" request_id={_safe(exchange.request_id.decode('latin-1'))}" if exchange.request_id else ""
+    request_id, user, client = exchange.request_id.decode("latin-1"), exchange.user, exchange.client
+    # One look at all of them, since nearly always none must be quoted.
+    if not plain.is_plain(request_id + user + client):
+        request_id, user, client = quoted(request_id), quoted(user), quoted(client)
+    if request_id:
+        request_id = f" request_id={request_id}"
     status = exchange.upstream_status
     upstream_status = f" upstream_status_code={status}" if status else ""
     tries = exchange.attempts
@@ -42,10 +47,23 @@ def text(exchange: Exchange, now: float) -> bytes:
     tokens = f" tokens={tokens_in}/{tokens_out}" if tokens_in or tokens_out else ""
     answered = exchange.status
     ended = exchange.ended
-    taken = _timings(exchange, now if ended is None else ended)
+    if ended is not None:
+        now = ended
+    began = exchange.began
+    # Half a microsecond, because 100.812 - 100.0 may be a little less than 0.812.
+    total = reading = int((now - began) * 1000 + 0.0005)
+    upstream = response = 0
+    if exchange.model:
+        parsed = exchange.parsed
+        forwarded = parsed if exchange.forwarded is None else exchange.forwarded
+        done = now if exchange.upstream_ended is None else exchange.upstream_ended
+        reading = int((parsed - began) * 1000 + 0.0005)
+        upstream = int((done - forwarded) * 1000 + 0.0005)
+        response = int((now - done) * 1000 + 0.0005)
     return (
         f'[{_timestamp(exchange.wall)}] "{names.request}" {answered}{failure}{names.route}{request_id}{names.backend}'
-        f"{upstream_status}{attempts}{origin}{tokens} timings={taken}{_ours(exchange)}\n"
+        f"{upstream_status}{attempts}{origin}{tokens} timings={total}ms({reading}+{upstream}+{response})"
+        f"{_ours(exchange, user, client)}\n"
     ).encode()
 
 
@@ -104,13 +122,15 @@ def _fields(*fields: tuple[str, str]) -> str:
     return "".join([f" {name}={quoted(value)}" for name, value in fields if value])
 
 
-def _ours(exchange: Exchange) -> str:
-    user = f" user={_safe(exchange.user)}" if exchange.user else ""
+def _ours(exchange: Exchange, user: str, client: str) -> str:
+    if user:
+        user = f" user={user}"
     ttft = ""
     if exchange.streaming and exchange.first_byte is not None:
         waited = _milliseconds(exchange.first_byte - exchange.began)
         ttft = f" ttft={waited}ms"
-    client = f" client={_safe(exchange.client)}" if exchange.client else ""
+    if client:
+        client = f" client={client}"
     size = exchange.bytes_out
     line = f"{user}{ttft} bytes={size}{client}"
     if not exchange.policy:
@@ -132,11 +152,6 @@ def _standing(share: float | None, policy: str) -> str:
     if share is None:
         return f" policy={policy}"
     return f" share_at_admission={int(share) if share.is_integer() else round(share, 6)} policy={policy}"
-
-
-def _safe(value: str) -> str:
-    """`quoted`, without a call for what need not be."""
-    return value if plain.is_plain(value) else quoted(value)
 
 
 def _timestamp(wall: float) -> str:
@@ -166,21 +181,6 @@ def timings(exchange: Exchange, now: float) -> tuple[int, int, int, int]:
     forwarded = parsed if exchange.forwarded is None else exchange.forwarded
     done = ended if exchange.upstream_ended is None else exchange.upstream_ended
     return total, _milliseconds(parsed - began), _milliseconds(done - forwarded), _milliseconds(ended - done)
-
-
-def _timings(exchange: Exchange, ended: float) -> str:
-    """`timings` as they stand in a line."""
-    began = exchange.began
-    parsed = exchange.parsed
-    total = _milliseconds(ended - began)
-    if not exchange.model:
-        return f"{total}ms({total}+0+0)"
-    forwarded = parsed if exchange.forwarded is None else exchange.forwarded
-    done = ended if exchange.upstream_ended is None else exchange.upstream_ended
-    reading = _milliseconds(parsed - began)
-    upstream = _milliseconds(done - forwarded)
-    response = _milliseconds(ended - done)
-    return f"{total}ms({reading}+{upstream}+{response})"
 
 
 def _milliseconds(seconds: float) -> int:

@@ -4,9 +4,13 @@ from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
 from kthena_fast.wire cimport _chunks as chunks
 from kthena_fast.wire cimport _headers_c as headers
 from kthena_fast.wire cimport _lines as lines
+from kthena_fast.wire cimport _plain_heads as plain_heads
 from kthena_fast.wire cimport _heads_c as heads
 from kthena_fast.wire._sse_c cimport Scanner as Scanner_c
 from kthena_fast.wire._usage_c cimport Tail as Tail_c
+
+cdef tuple _TOLD
+cdef frozenset _NOTHING
 
 
 @cython.final
@@ -41,7 +45,9 @@ cdef class Relay:
     cdef _read_plain(self, heads.Head head, bytes rest)
     @cython.locals(exchange=Exchange_c, first=bytes, head=bytes, problem=str)
     cdef _begin(self, bytes rest)
-    @cython.locals(name=bytes, value=bytes, kind=bytes, has_length=bint, is_chunked=bint, encoded=bint)
+    @cython.locals(
+        told=list, length=bytes, coding=bytes, kind=bytes, encoding=bytes, has_length=bint, is_chunked=bint, encoded=bint,
+    )
     cdef _choose_framing(self)
     cdef str _feed(self, bytes data)
     cdef _count(self, bytes data)

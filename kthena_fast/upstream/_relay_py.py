@@ -29,6 +29,7 @@ from kthena_fast.upstream import broken
 from kthena_fast.upstream.attempt import Outcome, Tally
 from kthena_fast.wire import _chunks as chunks
 from kthena_fast.wire import _lines as lines
+from kthena_fast.wire import _plain_heads as plain_heads
 from kthena_fast.wire import headers, heads, sse, usage
 from kthena_fast.wire.headers import Unsafe
 
@@ -37,6 +38,9 @@ MOST_STATUS: Final = 599
 """What is beyond has no class, and clients may take it for anything (RFC 9110, 15)."""
 RETRYABLE: Final = frozenset((429, 502, 503))
 LAST_CHUNK: Final = b"0\r\n\r\n"
+
+_TOLD: Final = (b"content-length", b"transfer-encoding", b"content-type", b"content-encoding")
+_NOTHING: Final[frozenset[bytes]] = frozenset()
 
 
 class Relay:
@@ -272,27 +276,28 @@ class Relay:
             downstream.attach(self._flow)
 
     def _choose_framing(self) -> Framing | None:
-        has_length = is_chunked = encoded = False
-        kind = b""
-        for name, value in self._fields:
-            if name == b"content-length":
-                has_length = True
-            elif name == b"transfer-encoding":
-                # Others than chunked would be removed with the header that names them, and the body be unreadable.
-                if is_chunked or value.lower() != b"chunked":
-                    return None
-                is_chunked = True
-            elif name == b"content-type":
-                kind = value.lower()
-            elif name == b"content-encoding":
-                # None was accepted; an engine that encodes all the same is passed on and not understood.
-                encoded = value.lower() != b"identity"
+        told = plain_heads.told(self._fields, _TOLD, _NOTHING)
+        if told is None:
+            # Of two, the last one counts.
+            named = dict(self._fields)
+            told = [named.get(name) for name in _TOLD]
+            if len([name for name, _ in self._fields if name == b"transfer-encoding"]) > 1:
+                return None
+        length, coding, kind, encoding = told
+        has_length = length is not None
+        is_chunked = coding is not None
+        if coding is not None and coding.lower() != b"chunked":
+            # Others than chunked would be removed with the header that names them, and the body be unreadable.
+            return None
+        # None was accepted; an engine that encodes all the same is passed on and not understood.
+        encoded = encoding is not None and encoding.lower() != b"identity"
         if self._exchange.method == "HEAD" or self._status in {204, 304}:
             # llhttp knows the statuses but not the method.
             self._keep_alive = self._keep_alive and self._complete
             self._complete = True
             return Framing.LENGTH
-        if not encoded:
+        if kind is not None and not encoded:
+            kind = kind.lower()
             if kind.startswith(b"text/event-stream"):
                 self._streams = not has_length
                 # A length was promised, so nothing may be taken out.

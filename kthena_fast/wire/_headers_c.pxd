@@ -1,10 +1,12 @@
 import cython
 
 from kthena_fast.wire cimport _lines as lines
+from kthena_fast.wire cimport _plain_heads as plain_heads
 
 cdef bytes _TOKEN, _ID, _VALUE, _TARGET
-cdef dict _DROPPED
-cdef frozenset _NOT_TO_CLIENT
+cdef dict _DROPPED, _POSTS
+cdef frozenset _NOT_TO_CLIENT, _NAMES_NOTHING, _NOTHING
+cdef tuple _CONNECTION
 
 @cython.locals(dropped=frozenset, named=frozenset, kept=list, origin=bytes, spoken=bytes)
 cpdef bytes to_engine(
@@ -13,6 +15,7 @@ cpdef bytes to_engine(
 )
 @cython.locals(dropped=frozenset, named=frozenset, kept=list)
 cpdef bytes to_client(list headers, bytes request_id)
+@cython.locals(line=bytes)
 cpdef bytes request_line(bytes method, bytes target)
 cpdef bint is_token(bytes name) except -1
 cpdef bint valid_request_id(bytes value) except -1
@@ -33,7 +36,7 @@ cdef _Ids _ids
 @cython.locals(header=tuple)
 cdef list _kept(list headers, frozenset dropped)
 
-@cython.locals(name=bytes, value=bytes, named=frozenset)
+@cython.locals(told=list, name=bytes, value=bytes, named=list)
 cdef frozenset _named_by_connection(list headers)
 
 @cython.locals(text=bytes)

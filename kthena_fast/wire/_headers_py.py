@@ -4,6 +4,8 @@ import os
 from typing import Final
 
 from kthena_fast.wire import _lines as lines
+from kthena_fast.wire import _plain_heads as plain_heads
+from kthena_fast.wire import paths
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -38,6 +40,12 @@ _DROPPED: Final = {
     (False, True): _ALWAYS | _TOLD_BY_PROXY | _CREDENTIALS,
 }
 _NOT_TO_CLIENT: Final = HOP_BY_HOP | {b"x-request-id"}
+
+_CONNECTION: Final = (b"connection",)
+_NAMES_NOTHING: Final = frozenset((None, b"keep-alive", b"close"))
+_NOTHING: Final[frozenset[bytes]] = frozenset()
+
+_POSTS: Final = {path.encode(): b"POST %b HTTP/1.1\r\n" % path.encode() for path in paths.KNOWN}
 
 _ALPHANUMERIC: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TOKEN: Final = lines.table(b"!#$%&'*+-.^_`|~" + _ALPHANUMERIC)
@@ -99,6 +107,10 @@ def to_client(headers: Headers, request_id: bytes) -> bytes:
 
 def request_line(method: bytes, target: bytes) -> bytes:
     """``POST /v1/chat/completions HTTP/1.1`` and CRLF; ``Unsafe`` when it would be anything else."""
+    # The API's own are known to be ones.
+    line = _POSTS.get(target) if method == b"POST" else None
+    if line is not None:
+        return line
     if not is_token(method) or not target.startswith(b"/") or not lines.all_of(target, _TARGET):
         raise Unsafe("a request line with a space or a control character in it")
     return b"".join((method, b" ", target, b" HTTP/1.1\r\n"))
@@ -162,12 +174,12 @@ def _values(headers: Headers, wanted: bytes) -> list[bytes]:
 
 
 def _named_by_connection(headers: Headers) -> frozenset[bytes] | None:
-    named: frozenset[bytes] | None = None
-    for name, value in headers:
-        # "keep-alive" and "close" are what nearly everyone sends, and name nothing more.
-        if name == b"connection" and value not in {b"keep-alive", b"close"}:
-            named = (named or frozenset()) | frozenset(part.strip().lower() for part in value.split(b","))
-    return named
+    told = plain_heads.told(headers, _CONNECTION, _NOTHING)
+    # "keep-alive" and "close" are what nearly everyone sends, and name nothing more.
+    if told is not None and told[0] in _NAMES_NOTHING:
+        return None
+    named = [value for name, value in headers if name == b"connection"]
+    return frozenset(part.strip().lower() for part in b",".join(named).split(b","))
 
 
 def _joined(headers: Headers) -> bytes:

@@ -1,12 +1,11 @@
 import cython
 
-from kthena_fast.wire cimport _lines as lines
+from kthena_fast.wire cimport _plain_heads as plain
 from kthena_fast.wire cimport _scan as scan
 
-cdef bytes _LOWER, _VALUE, _TARGET, _DIGITS
-cdef int _CR, _LF, _SPACE, _TAB, _COLON
-cdef frozenset _NOT_PLAIN
-cdef int _MOST_DIGITS
+cdef frozenset _NOT_PLAIN, _CONNECTION
+cdef tuple _TOLD
+cdef int _LF
 
 
 @cython.final
@@ -19,13 +18,9 @@ cdef class Head:
     cdef readonly bint keep_alive
 
 
-@cython.locals(end=Py_ssize_t, space=Py_ssize_t, head=Head)
+@cython.locals(target=bytes)
 cpdef Head request(bytes data)
-@cython.locals(end=Py_ssize_t, status=int, line_end=Py_ssize_t, head=Head)
+@cython.locals(status=int)
 cpdef Head response(bytes data)
-@cython.locals(
-    is_told=bint, stop=Py_ssize_t, colon=Py_ssize_t, first=Py_ssize_t, last=Py_ssize_t, name=bytes, value=bytes,
-)
-cdef bint _read_fields(Head head, bytes data, Py_ssize_t at, Py_ssize_t end) except -1
-@cython.locals(size=Py_ssize_t)
-cdef bint _take_length(Head head, bytes value) except -1
+@cython.locals(told=list, length=bytes, connection=bytes, size="long long")
+cdef Head _read(bytes target, int status, list fields)

@@ -16,45 +16,12 @@ cdef inline bint all_of(bytes data, bytes allowed) except -1:
     return True
 
 
-cdef inline bint part_of(bytes data, Py_ssize_t start, Py_ssize_t end, bytes allowed) except -1:
-    cdef const unsigned char *base = data
-    cdef const unsigned char *table = allowed
-    cdef Py_ssize_t at
-    if start < 0 or end > PyBytes_GET_SIZE(data):
-        raise IndexError("outside of the bytes")
-    for at in range(start, end):
-        if not table[base[at]]:
-            return False
-    return True
-
-
 cdef inline bytes part(bytes data, Py_ssize_t start, Py_ssize_t end):
     if start < 0 or end > PyBytes_GET_SIZE(data):
         raise IndexError("outside of the bytes")
     if start >= end:
         return b""
     return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, end - start)
-
-
-cdef inline bytes lowered(bytes data, Py_ssize_t start, Py_ssize_t end, bytes lower):
-    cdef const unsigned char *base = data
-    cdef const unsigned char *table = lower
-    cdef bytes text
-    cdef char *to
-    cdef Py_ssize_t at
-    cdef unsigned char byte
-    if start < 0 or end > PyBytes_GET_SIZE(data):
-        raise IndexError("outside of the bytes")
-    if start >= end:
-        return None
-    text = PyBytes_FromStringAndSize(NULL, end - start)
-    to = PyBytes_AS_STRING(text)
-    for at in range(start, end):
-        byte = table[base[at]]
-        if not byte:
-            return None
-        to[at - start] = byte
-    return text
 
 
 cdef inline bytes joined(list headers, bytes names, bytes values):

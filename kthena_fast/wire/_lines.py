@@ -16,32 +16,20 @@ def all_of(data: bytes, allowed: bytes) -> bool:
     return 0 not in data.translate(allowed)
 
 
-def part_of(data: bytes, start: int, end: int, allowed: bytes) -> bool:
-    """`all_of` for ``data[start:end]``."""
-    return 0 not in data[start:end].translate(allowed)
-
-
 def part(data: bytes, start: int, end: int) -> bytes:
     """``data[start:end]``, which lies in it."""
     return data[start:end]
 
 
-def lowered(data: bytes, start: int, end: int, lower: bytes) -> bytes | None:
-    """``data[start:end]`` with each byte in the place of which ``lower`` has another; None where that is 0, or it is
-    empty."""
-    text = data[start:end].translate(lower)
-    return text if text and 0 not in text else None
-
-
 def joined(headers: list[tuple[bytes, bytes]], names: bytes, values: bytes) -> bytes | None:
     """``name: value`` and CRLF for each header; None where a table does not allow a name or a value, or a name is
     empty."""
-    every = b"".join([name for name, _ in headers])
-    if not all_of(every, names) or b"" in [name for name, _ in headers]:
+    if not headers:
+        return b""
+    every, texts = zip(*headers, strict=True)
+    if 0 in b"".join(every).translate(names) or b"" in every or 0 in b"".join(texts).translate(values):
         return None
-    if not all_of(b"".join([value for _, value in headers]), values):
-        return None
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
 
 
 def hex16(number: int) -> bytes:

@@ -12,6 +12,7 @@ cdef int _OPEN
 cdef int _CLOSE
 cdef int _NULL
 cdef dict _NAMES
+cdef frozenset _OTHER_PROMPTS
 
 
 @cython.locals(found=walk.Peek)

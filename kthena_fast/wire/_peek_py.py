@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from kthena_fast.wire import _lines as lines
+from kthena_fast.wire import _members as members
 from kthena_fast.wire import _scan as scan
 from kthena_fast.wire import malformed
 
@@ -33,6 +34,7 @@ _NAMES: Final = {
     b"max_tokens": 32,
     b"max_completion_tokens": 64,
 }
+_OTHER_PROMPTS: Final = frozenset(walk.PROMPTS) - {"messages"}
 
 
 def peek(body: bytes) -> walk.Peek:
@@ -50,7 +52,8 @@ def peek(body: bytes) -> walk.Peek:
     if type(document) is not dict:
         raise malformed.Malformed("invalid_json", "The body must be a JSON object.")
     found = walk.Peek()
-    _find(found, body)
+    if scan.COMPILED or not members.find(found, body, document):
+        _find(found, body)
     _read(found, document)
     return found
 
@@ -167,21 +170,36 @@ def _name_bit(data: bytes, start: int, end: int) -> int:
 
 
 def _read(found: walk.Peek, document: dict[str, Any]) -> None:
-    found.model = _text(document.get("model"))
+    model = document.get("model")
+    if type(model) is str:
+        found.model = model
     found.stream = document.get("stream") is True
     options = document.get("stream_options")
     if type(options) is dict:
         found.include_usage = options.get("include_usage") is True
         found.continuous_usage = options.get("continuous_usage_stats") is True
-    found.user = _text(document.get("user")) or None
-    found.user_id = _text(document.get("userId")) or None
-    found.max_tokens = _budget(document.get("max_tokens"))
-    found.max_completion_tokens = _budget(document.get("max_completion_tokens"))
-    for name in walk.PROMPTS:
-        value = document.get(name)
-        if value is not None:
-            found.has_prompt = True
-            _measure(found, value, 0)
+    user = document.get("user")
+    if user:
+        found.user = _text(user)
+    user = document.get("userId")
+    if user:
+        found.user_id = _text(user)
+    budget = document.get("max_tokens")
+    if budget is not None:
+        found.max_tokens = _budget(budget)
+    budget = document.get("max_completion_tokens")
+    if budget is not None:
+        found.max_completion_tokens = _budget(budget)
+    messages = document.get("messages")
+    if messages is not None:
+        found.has_prompt = True
+        _measure(found, messages, 0)
+    if not _OTHER_PROMPTS.isdisjoint(document):
+        for name in _OTHER_PROMPTS:
+            value = document.get(name)
+            if value is not None:
+                found.has_prompt = True
+                _measure(found, value, 0)
 
 
 def _text(value: object) -> str | None:
@@ -208,7 +226,12 @@ def _measure(found: walk.Peek, value: Any, depth: int) -> None:
             found.prompt_tokens += len(value)
             return
         for item in value:
-            _measure(found, item, depth + 1)
+            # Nearly all messages are a role and a text, which is not worth two calls.
+            text = item.get("content") if type(item) is dict and len(item) == 2 and "role" in item else None
+            if type(text) is str and depth + 1 < walk.COUNTED:
+                found.prompt_bytes += len(text) if text.isascii() else len(text.encode())
+            else:
+                _measure(found, item, depth + 1)
     elif type(value) is dict:
         text = value.get("text")
         if type(text) is str:

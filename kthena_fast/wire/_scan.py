@@ -13,6 +13,11 @@ _SPACE: Final = re.compile(rb"[ \t\n\r]*+")
 _STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 # All up to the next bracket, strings as a whole.
 _TO_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
+# An object or a list whose members hold none themselves.
+_SHALLOW: Final = re.compile(
+    rb"""[{\[](?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{\[](?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+[}\]])*+[}\]]""",
+    re.DOTALL,
+)
 _SCALAR: Final = re.compile(rb"[^ \t\n\r,:\]}]*+")
 _PLAIN: Final = re.compile(rb"[ !#-\[\]-\x7f]*+")
 _LITERAL: Final = re.compile(rb"true|false|null")
@@ -57,6 +62,9 @@ def value_end(data: bytes, at: int, end: int) -> int:
     if first not in _OPENING:
         match = _SCALAR.match(data, at, end)
         return match.end() if match else -1
+    match = _SHALLOW.match(data, at, end)
+    if match:
+        return match.end()
     depth = 0
     while True:
         match = _TO_BRACKET.match(data, at, end)

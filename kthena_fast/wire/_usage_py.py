@@ -55,6 +55,11 @@ def of(document: Any, before: Usage | None = None) -> Usage | None:
 
 def parse(usage: dict[str, Any], before: Usage | None = None) -> Usage | None:
     """The same for the ``usage`` object itself."""
+    # What OpenAI's API says, without a call.
+    read = usage.get("prompt_tokens")
+    produced = usage.get("completion_tokens")
+    if type(read) is int and type(produced) is int and 0 <= read <= _MOST and 0 <= produced <= _MOST:
+        return Usage(read, produced)
     read = _count(usage, "prompt_tokens")
     if read is None:
         read = _count(usage, "input_tokens")

@@ -28,6 +28,8 @@ def requests(registry: Registry) -> RequestMetrics:
 
 
 def values(registry: Registry, metric: metrics.Metric) -> dict[tuple[str, ...], Any]:
+    # Gauges are looked at when a scrape asks.
+    registry.refresh()
     return {labels: registry.table.read(slot) for labels, slot in registry.family(metric).children()}
 
 
@@ -151,6 +153,22 @@ def test_a_route_that_goes_while_its_request_is_in_flight(registry: Registry, re
     meter.settle(BEGAN)
     assert values(registry, metrics.ACTIVE_DOWNSTREAM) == {("next",): 0}
     assert values(registry, metrics.ACTIVE_REQUESTS) == {(): 0}
+
+
+def test_what_is_under_way_while_other_objects_go_stays_counted(registry: Registry, requests: RequestMetrics) -> None:
+    meter = requests.begin(exchange())
+    meter.parsed()
+    meter.attempt_began()
+    requests.retain({"chat", "next"}, {"prod/chat"}, {"prod/chat-7b"})
+    requests.retain({"chat"}, {"prod/chat"}, {"prod/chat-7b"})
+    other = requests.begin(exchange())
+    other.parsed()
+    assert values(registry, metrics.ACTIVE_DOWNSTREAM) == {("chat",): 2}
+    assert values(registry, metrics.ACTIVE_UPSTREAM) == {("prod/chat-7b", *DESTINATION): 1}
+    meter.settle(BEGAN)
+    other.settle(BEGAN)
+    assert values(registry, metrics.ACTIVE_DOWNSTREAM) == {("chat",): 0}
+    assert values(registry, metrics.ACTIVE_UPSTREAM) == {("prod/chat-7b", *DESTINATION): 0}
 
 
 def test_models_that_come_and_go_for_ever_do_not_grow_anything(registry: Registry, requests: RequestMetrics) -> None:

@@ -1,0 +1,141 @@
+# The functions of _plain_heads.py in C, inlined into the compiled twins that cimport this file.
+#
+# Those of bytes look at data[at:end] only, where end is len(data), and at nothing when at >= end.
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from libc.string cimport memcmp
+
+from kthena_fast.wire cimport _scan as scan
+
+cdef extern from "Python.h":
+    PyObject *PyTuple_GET_ITEM(tuple, Py_ssize_t)
+
+
+cdef inline bint is_value(const unsigned char *base, Py_ssize_t at, Py_ssize_t end):
+    while at < end:
+        if base[at] < 32 and base[at] != b"\t" or base[at] == 127:
+            return False
+        at += 1
+    return True
+
+
+cdef inline bytes lowered(const unsigned char *base, Py_ssize_t at, Py_ssize_t end):
+    """A token in lower case; None: it is none."""
+    # Of each byte below 128 what it becomes; a space where it is of no token.
+    cdef const unsigned char *table = (
+        b"                                "
+        b" ! #$%&'  *+ -. 0123456789      "
+        b" abcdefghijklmnopqrstuvwxyz   ^_"
+        b"`abcdefghijklmnopqrstuvwxyz | ~ "
+    )
+    cdef bytes text
+    cdef char *to
+    if at >= end:
+        return None
+    text = PyBytes_FromStringAndSize(NULL, end - at)
+    to = PyBytes_AS_STRING(text)
+    while at < end:
+        if base[at] >= 128 or table[base[at]] == b" ":
+            return None
+        to[0] = table[base[at]]
+        to += 1
+        at += 1
+    return text
+
+
+cdef inline bytes request_target(bytes data):
+    cdef const unsigned char *base = data
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t at = 6
+    if end < 17 or memcmp(base, b"POST /", 6):
+        return None
+    while at < end and 33 <= base[at] <= 126:
+        at += 1
+    if end - at < 11 or memcmp(base + at, b" HTTP/1.1\r\n", 11):
+        return None
+    return PyBytes_FromStringAndSize(<const char *> base + 5, at - 5)
+
+
+cdef inline int response_status(bytes data) except -1:
+    cdef const unsigned char *base = data
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t stop
+    if end < 15 or memcmp(base, b"HTTP/1.1 ", 9) or not b"2" <= base[9] <= b"5":
+        return 0
+    if not b"0" <= base[10] <= b"9" or not b"0" <= base[11] <= b"9" or base[12] != b" ":
+        return 0
+    stop = scan.find_byte(data, b"\r", 13, end)
+    if stop < 0 or stop + 1 >= end or base[stop + 1] != b"\n" or not is_value(base, 13, stop):
+        return 0
+    return 100 * (base[9] - 48) + 10 * (base[10] - 48) + base[11] - 48
+
+
+cdef inline list fields(bytes data, Py_ssize_t at):
+    cdef const unsigned char *base = data
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t stop, colon, first, last
+    cdef bytes name
+    cdef list found = []
+    while at < end:
+        stop = scan.find_byte(data, b"\r", at, end)
+        if stop < 0 or stop + 1 >= end or base[stop + 1] != b"\n":
+            return None
+        if stop == at:
+            return found if stop + 2 == end else None
+        colon = scan.find_byte(data, b":", at, stop)
+        if colon < 0:
+            return None
+        name = lowered(base, at, colon)
+        if name is None:
+            return None
+        first = colon + 1
+        last = stop
+        while first < last and (base[first] == b" " or base[first] == b"\t"):
+            first += 1
+        while first < last and (base[last - 1] == b" " or base[last - 1] == b"\t"):
+            last -= 1
+        if not is_value(base, first, last):
+            return None
+        found.append((name, PyBytes_FromStringAndSize(<const char *> base + first, last - first)))
+        at = stop + 2
+    return None
+
+
+cdef inline long long number(bytes value) except? -1:
+    cdef const unsigned char *base = value
+    cdef Py_ssize_t at, size = PyBytes_GET_SIZE(value)
+    cdef long long said = 0
+    if not 0 < size <= 18:
+        return -1
+    for at in range(size):
+        if not b"0" <= base[at] <= b"9":
+            return -1
+        said = 10 * said + base[at] - 48
+    return said
+
+
+cdef inline list told(list headers, tuple names, frozenset refused):
+    cdef Py_ssize_t at, size, count = len(names)
+    cdef list found = [None] * count
+    cdef tuple header
+    cdef bytes name
+    cdef PyObject *wanted
+    cdef bint has_refused = len(refused) > 0
+    for header in headers:
+        name = header[0]
+        size = PyBytes_GET_SIZE(name)
+        for at in range(count):
+            # Borrowed: the tuple has it.
+            wanted = PyTuple_GET_ITEM(names, at)
+            if PyBytes_GET_SIZE(<bytes> wanted) == size and not memcmp(
+                PyBytes_AS_STRING(name), PyBytes_AS_STRING(<bytes> wanted), size
+            ):
+                if found[at] is not None:
+                    return None
+                found[at] = header[1]
+                break
+        else:
+            if has_refused and name in refused:
+                return None
+    return found
