@@ -129,7 +129,9 @@ class Ring:
             self._add(row, units)
 
     def _add(self, row: int, units: int) -> None:
-        self.touch(row)
+        # `touch`, without a call.
+        if self.ages[row >> self.shift] != self.tick:
+            self.catch_up(row >> self.shift)
         total = self.totals[row]
         counter = self.words[4 * row + 2]
         # A lift never exceeds MOST_TOTAL, so this keeps both from wrapping in C.

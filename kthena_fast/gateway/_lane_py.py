@@ -307,7 +307,7 @@ class Lane:
     def _judge(
         self, head: bytes, rest: bytes, target: bytes, fields: Headers, size: int, usual: bool, keep_alive: bool
     ) -> None:
-        """A whole head, from which `head` on is what came, and `rest` what stands behind it; `size`: of the body, or -1;
+        """A whole head, from which `head` on is what came, and `rest` what stands behind it; `size`: of the body or -1;
         `usual`: as far as its first line tells."""
         way = self._way
         told = plain_heads.told(fields, _TOLD, _UNUSUAL) or _told_of_repeated(fields)

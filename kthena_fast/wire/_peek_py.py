@@ -42,8 +42,11 @@ def peek(body: bytes) -> walk.Peek:
     if type(body) is not bytes:
         raise TypeError("a body is bytes")
     found = walk.Peek()
-    if scan.COMPILED and walk.walk(found, body):
-        return found
+    if scan.COMPILED:
+        if walk.walk(found, body):
+            return found
+        # What a walk has found until it lost its way counts for nothing.
+        found = walk.Peek()
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -51,7 +54,6 @@ def peek(body: bytes) -> walk.Peek:
         raise malformed.Malformed("invalid_json", f"The body is not valid JSON: {error}.") from None
     if type(document) is not dict:
         raise malformed.Malformed("invalid_json", "The body must be a JSON object.")
-    found = walk.Peek()
     if scan.COMPILED or not members.find(found, body, document):
         _find(found, body)
     _read(found, document)
