@@ -54,6 +54,12 @@ def parsed(lines: bytes) -> Headers:
     return sorted((name, value) for name, value in pairs)
 
 
+def test_the_request_lines_of_the_api_are_written_as_others_are() -> None:
+    for path in (b"/v1/chat/completions", b"/v1/chat/completions/x", b"/v1/models"):
+        for method in (b"POST", b"GET"):
+            assert TWIN.request_line(method, path) == b"%b %b HTTP/1.1\r\n" % (method, path)
+
+
 def test_what_a_client_says_of_the_api_reaches_the_engine() -> None:
     passed = [
         (b"content-type", b"application/json"),

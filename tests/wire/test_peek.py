@@ -213,6 +213,18 @@ def test_names_below_the_top_and_other_names_may_repeat_and_be_escaped(wire: Mod
     assert wire.peek(body).model == "m"
 
 
+@pytest.mark.parametrize("blank", [b"", b" ", b"\n\t", b"\r\n  "])
+def test_a_name_counts_as_given_twice_only_at_the_top(wire: ModuleType, blank: bytes) -> None:
+    twice = b'{"user"%b:"a","model":"m","user":"b"}' % blank
+    assert refusal(wire, twice) == ("duplicate_key", "user")
+    below = b'{"tools":[{"user"%b:{"model":"n"}}],"user":"a","model"%b:%b"m","x":"\\"user"}' % (blank, blank, blank)
+    found = wire.peek(below)
+    assert (found.model, found.user) == ("m", "a")
+    assert below[found.model_start : found.model_end] == b'"m"'
+    nowhere = wire.peek(b'{"x":{"model"%b:"n","stream_options":{}}}' % blank)
+    assert (nowhere.model, nowhere.model_start, nowhere.stream_options_start) == (None, -1, -1)
+
+
 def test_names_are_not_read_in_another_case(wire: ModuleType) -> None:
     assert wire.peek(b'{"Model":"a","MODEL":"b"}').model is None
 
