@@ -5,7 +5,7 @@ from kthena_fast.wire cimport _plain_heads as plain_heads
 
 cdef bytes _TOKEN, _ID, _VALUE, _TARGET
 cdef dict _DROPPED, _POSTS
-cdef frozenset _NOT_TO_CLIENT, _NAMES_NOTHING, _NOTHING
+cdef frozenset _NOT_TO_CLIENT, _NOTHING
 cdef tuple _CONNECTION
 
 @cython.locals(dropped=frozenset, named=frozenset, kept=list, origin=bytes, spoken=bytes)
@@ -36,7 +36,7 @@ cdef _Ids _ids
 @cython.locals(header=tuple)
 cdef list _kept(list headers, frozenset dropped)
 
-@cython.locals(told=list, name=bytes, value=bytes, named=list)
+@cython.locals(told=list, said=bytes, name=bytes, value=bytes, named=list)
 cdef frozenset _named_by_connection(list headers)
 
 @cython.locals(text=bytes)

@@ -42,7 +42,6 @@ _DROPPED: Final = {
 _NOT_TO_CLIENT: Final = HOP_BY_HOP | {b"x-request-id"}
 
 _CONNECTION: Final = (b"connection",)
-_NAMES_NOTHING: Final = frozenset((None, b"keep-alive", b"close"))
 _NOTHING: Final[frozenset[bytes]] = frozenset()
 
 _POSTS: Final = {path.encode(): b"POST %b HTTP/1.1\r\n" % path.encode() for path in paths.KNOWN}
@@ -175,9 +174,11 @@ def _values(headers: Headers, wanted: bytes) -> list[bytes]:
 
 def _named_by_connection(headers: Headers) -> frozenset[bytes] | None:
     told = plain_heads.told(headers, _CONNECTION, _NOTHING)
-    # "keep-alive" and "close" are what nearly everyone sends, and name nothing more.
-    if told is not None and told[0] in _NAMES_NOTHING:
-        return None
+    if told is not None:
+        (said,) = told
+        # "keep-alive" and "close" are what nearly everyone sends, and name nothing more.
+        if said is None or said in {b"keep-alive", b"close"}:
+            return None
     named = [value for name, value in headers if name == b"connection"]
     return frozenset(part.strip().lower() for part in b",".join(named).split(b","))
 

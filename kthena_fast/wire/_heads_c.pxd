@@ -3,7 +3,7 @@ import cython
 from kthena_fast.wire cimport _plain_heads as plain
 from kthena_fast.wire cimport _scan as scan
 
-cdef frozenset _NOT_PLAIN, _CONNECTION
+cdef frozenset _NOT_PLAIN
 cdef tuple _TOLD
 cdef int _LF
 

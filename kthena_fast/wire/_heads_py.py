@@ -10,7 +10,6 @@ from kthena_fast.wire import _scan as scan
 _LF: Final = ord("\n")
 _NOT_PLAIN: Final = frozenset((b"transfer-encoding", b"upgrade", b"expect", b"trailer", b"te", b"proxy-connection"))
 _TOLD: Final = (b"content-length", b"connection")
-_CONNECTION: Final = frozenset((b"close", b"keep-alive", b"Keep-Alive"))
 
 
 class Head:
@@ -58,6 +57,6 @@ def _read(target: bytes, status: int, fields: list[tuple[bytes, bytes]] | None) 
         return None
     length, connection = told
     size = -1 if length is None else plain.number(length)
-    if size < 0 or (connection is not None and connection not in _CONNECTION):
+    if size < 0 or (connection is not None and connection not in {b"close", b"keep-alive", b"Keep-Alive"}):
         return None
     return Head(target, status, fields, size, connection != b"close")
