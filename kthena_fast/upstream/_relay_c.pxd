@@ -46,7 +46,8 @@ cdef class Relay:
     @cython.locals(exchange=Exchange_c, first=bytes, head=bytes, problem=str)
     cdef _begin(self, bytes rest)
     @cython.locals(
-        told=list, length=bytes, coding=bytes, kind=bytes, encoding=bytes, has_length=bint, is_chunked=bint, encoded=bint,
+        told=list, length=bytes, coding=bytes, kind=bytes, encoding=bytes,
+        has_length=bint, is_chunked=bint, encoded=bint,
     )
     cdef _choose_framing(self)
     cdef str _feed(self, bytes data)
