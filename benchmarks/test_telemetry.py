@@ -1,10 +1,11 @@
-"""What it costs to watch a request: slots of the table, the metrics of one request, its line in the log.
+"""What it costs to watch a request: values, the metrics of one request, its line in the log.
 
 Twins are compared where there are two; run with `pytest benchmarks --benchmark-enable`.
 """
 
 import importlib
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -13,7 +14,6 @@ from kthena_fast.exchange.record import Exchange
 from kthena_fast.telemetry import access_line, metrics
 from kthena_fast.telemetry.registry import Registry
 from kthena_fast.telemetry.requests import RequestMetrics
-from kthena_fast.telemetry.table import Table
 from kthena_fast.telemetry.writer import Writer
 from tests.telemetry.records import BEGAN, exchange
 
@@ -21,9 +21,8 @@ ROUNDS = 100
 
 
 @pytest.fixture
-def table(twin: str) -> Table:
-    values: Table = importlib.import_module(f"kthena_fast.telemetry._table_{twin}").Table()
-    return values
+def values(twin: str) -> ModuleType:
+    return importlib.import_module(f"kthena_fast.telemetry._values_{twin}")
 
 
 @pytest.fixture
@@ -31,22 +30,22 @@ def served() -> Exchange:
     return exchange(streaming=True, user="ann")
 
 
-def test_add(benchmark: BenchmarkFixture, table: Table) -> None:
-    slot = table.value()
+def test_add(benchmark: BenchmarkFixture, values: ModuleType) -> None:
+    value = values.Value()
 
     def run() -> None:
         for _ in range(ROUNDS):
-            table.add(slot, 1.0)
+            value.add(1.0)
 
     benchmark(run)
 
 
-def test_observe(benchmark: BenchmarkFixture, table: Table) -> None:
-    slot = table.histogram(metrics.REQUEST_BUCKETS)
+def test_observe(benchmark: BenchmarkFixture, values: ModuleType) -> None:
+    histogram = values.Histogram(values.bounds_of(metrics.REQUEST_BUCKETS))
 
     def run() -> None:
         for _ in range(ROUNDS):
-            table.observe(slot, 0.3)
+            histogram.observe(0.3)
 
     benchmark(run)
 

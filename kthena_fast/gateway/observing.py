@@ -116,8 +116,8 @@ class Observer:
         registry.family(metrics.SOURCE_FAULTS).replace(faults)
         registry.family(metrics.REJECTED_OBJECTS).replace(rejected)
         registry.family(metrics.UNSUPPORTED_OBJECTS).replace(unsupported)
-        registry.table.add(registry.slot(metrics.SOURCE_RELOADS, "rejected" if observation.rejected else "ok"), 1.0)
-        registry.table.set(registry.slot(metrics.SNAPSHOT_TIMESTAMP), time.time())
+        registry.value(metrics.SOURCE_RELOADS, "rejected" if observation.rejected else "ok").add(1.0)
+        registry.value(metrics.SNAPSHOT_TIMESTAMP).set(time.time())
 
     def _announce_faults(self, faults: tuple[Fault, ...], *, synced: bool) -> None:
         """Say of each resource when it can no longer be read, and when it can again."""

@@ -2,7 +2,7 @@ cimport cython
 
 from kthena_fast.core._heap_c cimport Heap
 from kthena_fast.queueing._estimates_c cimport Ratios
-from kthena_fast.telemetry._table_c cimport Table
+from kthena_fast.telemetry._values_c cimport Histogram, Value
 
 cdef double PACE_OF_NEWEST
 cdef long long LONGEST_RETRY
@@ -26,18 +26,9 @@ cdef class Queue:
 
 @cython.final
 cdef class Meter:
-    cdef Table _table
-    cdef object _size
-    cdef object _duration
-    cdef object _cancelled
-    cdef object _dequeued
-    cdef object _inflight
-    cdef object _rebuilds
-    cdef object _rekeys
+    cdef Value _size, _cancelled, _dequeued, _inflight, _rebuilds, _rekeys, _timeouts, _full, _user_full
+    cdef Histogram _duration
     cdef long long _rekeys_seen
-    cdef object _timeouts
-    cdef object _full
-    cdef object _user_full
 
     cpdef entered(self)
     cpdef left(self)

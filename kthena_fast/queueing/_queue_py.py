@@ -55,7 +55,7 @@ class Queue:
 
 
 class Meter:
-    """The metrics of one model's queues, with their slots at hand."""
+    """The metrics of one model's queues, with their children at hand."""
 
     __slots__ = (
         "_cancelled",
@@ -67,62 +67,59 @@ class Meter:
         "_rekeys",
         "_rekeys_seen",
         "_size",
-        "_table",
         "_timeouts",
         "_user_full",
     )
 
     def __init__(self, registry: Registry, model: str) -> None:
         everybody = metrics.EVERYBODY
-        self._table = registry.table
-        self._size = registry.slot(metrics.FAIRNESS_QUEUE_SIZE, model, everybody)
-        self._duration = registry.slot(metrics.FAIRNESS_QUEUE_DURATION, model, everybody)
-        self._cancelled = registry.slot(metrics.FAIRNESS_QUEUE_CANCELLED, model, everybody)
-        self._dequeued = registry.slot(metrics.FAIRNESS_QUEUE_DEQUEUE, model, everybody)
-        self._inflight = registry.slot(metrics.FAIRNESS_QUEUE_INFLIGHT, model)
-        self._rebuilds = registry.slot(metrics.FAIRNESS_QUEUE_HEAP_REBUILD, model)
-        self._rekeys = registry.slot(metrics.FAIRNESS_QUEUE_PRIORITY_REFRESH, model)
+        self._size = registry.value(metrics.FAIRNESS_QUEUE_SIZE, model, everybody)
+        self._duration = registry.histogram(metrics.FAIRNESS_QUEUE_DURATION, model, everybody)
+        self._cancelled = registry.value(metrics.FAIRNESS_QUEUE_CANCELLED, model, everybody)
+        self._dequeued = registry.value(metrics.FAIRNESS_QUEUE_DEQUEUE, model, everybody)
+        self._inflight = registry.value(metrics.FAIRNESS_QUEUE_INFLIGHT, model)
+        self._rebuilds = registry.value(metrics.FAIRNESS_QUEUE_HEAP_REBUILD, model)
+        self._rekeys = registry.value(metrics.FAIRNESS_QUEUE_PRIORITY_REFRESH, model)
         self._rekeys_seen = 0
-        self._timeouts = registry.slot(metrics.FAIRNESS_QUEUE_TIMEOUTS, model)
-        self._full = registry.slot(metrics.FAIRNESS_REJECTED, model, "queue_full")
-        self._user_full = registry.slot(metrics.FAIRNESS_REJECTED, model, "user_queue_full")
+        self._timeouts = registry.value(metrics.FAIRNESS_QUEUE_TIMEOUTS, model)
+        self._full = registry.value(metrics.FAIRNESS_REJECTED, model, "queue_full")
+        self._user_full = registry.value(metrics.FAIRNESS_REJECTED, model, "user_queue_full")
 
     def entered(self) -> None:
         """A request has to wait."""
-        self._table.add(self._size, 1.0)
+        self._size.number += 1.0
 
     def left(self) -> None:
         """A request that had to wait waits no more."""
-        self._table.add(self._size, -1.0)
+        self._size.number -= 1.0
 
     def called(self, waited: float) -> None:
         """A request got its turn, having waited so many seconds (0: it did not have to)."""
-        table = self._table
-        table.add(self._dequeued, 1.0)
-        table.add(self._inflight, 1.0)
-        table.observe(self._duration, waited)
+        self._dequeued.number += 1.0
+        self._inflight.number += 1.0
+        self._duration.observe(waited)
 
     def ended(self) -> None:
         """A request that had its turn is over."""
-        self._table.add(self._inflight, -1.0)
+        self._inflight.number -= 1.0
 
     def cancelled(self, waited: float) -> None:
         """A request that had to wait leaves without a turn, for whatever reason."""
-        self._table.add(self._cancelled, 1.0)
-        self._table.observe(self._duration, waited)
+        self._cancelled.number += 1.0
+        self._duration.observe(waited)
 
     def timed_out(self) -> None:
         """One of those that leave had waited for as long as it may."""
-        self._table.add(self._timeouts, 1.0)
+        self._timeouts.number += 1.0
 
     def rejected(self, reason: str) -> None:
-        self._table.add(self._user_full if reason == "user_queue_full" else self._full, 1.0)
+        (self._user_full if reason == "user_queue_full" else self._full).add(1.0)
 
     def rebuilt(self) -> None:
         """The window moved on and the queue was put in order anew."""
-        self._table.add(self._rebuilds, 1.0)
+        self._rebuilds.number += 1.0
 
     def rekeyed(self, total: int) -> None:
         """What one of the model's heaps has counted so far; the meter is that heap's own."""
-        self._table.add(self._rekeys, float(total - self._rekeys_seen))
+        self._rekeys.add(total - self._rekeys_seen)
         self._rekeys_seen = total

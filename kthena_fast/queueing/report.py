@@ -36,7 +36,7 @@ class Report:
         for queue in turns.queues.values():
             queue.meter.rekeyed(queue.heap.rekeyed)
             gaps[queue.model] = max(gaps.get(queue.model, 0.0), queue.heap.gap())
-        registry.table.set(registry.slot(metrics.FAIRNESS_EVICTIONS), float(ledger.evictions))
+        registry.value(metrics.FAIRNESS_EVICTIONS).set(ledger.evictions)
         registry.family(metrics.FAIRNESS_MAX_GAP).replace(
             {(model,): turns.tariff.service(gap) for model, gap in gaps.items()}
         )

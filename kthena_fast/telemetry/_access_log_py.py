@@ -32,8 +32,8 @@ class AccessLog:
 
     def report_to(self, registry: Registry) -> None:
         """Have each scrape show how many lines were lost."""
-        slot = registry.slot(metrics.ACCESS_LOG_DROPPED)
-        registry.before_scrape(lambda: registry.table.set(slot, self.dropped))
+        dropped = registry.value(metrics.ACCESS_LOG_DROPPED)
+        registry.before_scrape(lambda: dropped.set(self.dropped))
 
     def reopen(self) -> None:
         """Open the file anew (SIGHUP)."""

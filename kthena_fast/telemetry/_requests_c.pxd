@@ -1,29 +1,33 @@
 import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
-from kthena_fast.telemetry._table_c cimport Table as Table_c
+from kthena_fast.telemetry._values_c cimport Histogram as Histogram_c
+from kthena_fast.telemetry._values_c cimport Value as Value_c
 
 
 @cython.final
 cdef class Series:
     cdef object _registry
-    cdef Table_c _table
     cdef str _model, _path
     cdef tuple _destination
-    cdef object _input, _output, _first_token, _retries
+    cdef Value_c _input, _output, _retries
+    cdef Histogram_c _first_token
     cdef dict _outcomes
 
-    @cython.locals(outcome=tuple)
+    @cython.locals(outcome=Outcome)
     cpdef ended(self, int status, str error_type, double duration)
     cpdef tokens(self, long long tokens_in, long long tokens_out)
+    @cython.locals(child=Histogram_c)
     cpdef first_token(self, double seconds)
+    @cython.locals(child=Value_c)
     cpdef retried(self, int times)
+    cdef Outcome _make_outcome(self, int status, str error_type)
 
 
 @cython.final
-cdef class Gauge:
-    cdef readonly object slot
-    cdef readonly long long number
+cdef class Outcome:
+    cdef Value_c requests
+    cdef Histogram_c duration
 
 
 @cython.final
@@ -31,12 +35,12 @@ cdef class Gauge:
 cdef class Meter:
     cdef RequestMetrics _metrics
     cdef Exchange_c _exchange
-    cdef Gauge _downstream, _upstream
+    cdef Value_c _downstream, _upstream
     cdef bint _settled
 
-    @cython.locals(gauge=Gauge)
+    @cython.locals(gauge=Value_c)
     cpdef parsed(self)
-    @cython.locals(gauge=Gauge)
+    @cython.locals(gauge=Value_c)
     cpdef attempt_began(self)
     cpdef attempt_ended(self)
     cpdef settle(self, double now)
@@ -44,9 +48,7 @@ cdef class Meter:
 
 @cython.final
 cdef class RequestMetrics:
-    cdef readonly Table_c table
-    cdef readonly Gauge active
-    cdef dict _gauges
+    cdef readonly Value_c active
     cdef object _registry, _path_label
     cdef frozenset _models, _routes, _servers
     # Readable, so that a test can see that they do not grow.
@@ -55,14 +57,10 @@ cdef class RequestMetrics:
     cpdef Meter begin(self, Exchange_c exchange)
     @cython.locals(series=Series)
     cpdef Series request(self, tuple key)
-    @cython.locals(gauge=Gauge)
-    cpdef refresh(self)
-    @cython.locals(gauge=Gauge)
-    cpdef Gauge downstream(self, str model)
-    @cython.locals(gauge=Gauge)
-    cpdef Gauge upstream(self, Exchange_c exchange)
-    @cython.locals(gauge=Gauge)
-    cdef Gauge _gauge(self, slot)
+    @cython.locals(gauge=Value_c)
+    cpdef Value_c downstream(self, str model)
+    @cython.locals(gauge=Value_c)
+    cpdef Value_c upstream(self, Exchange_c exchange)
     @cython.locals(series=Series, server=str, path=str)
     cpdef observe_end(self, Exchange_c exchange, double now)
     cpdef count_refusal(self, error)

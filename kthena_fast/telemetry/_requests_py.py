@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kthena_fast.errors import GatewayError
     from kthena_fast.exchange.record import Exchange
     from kthena_fast.telemetry.registry import Registry
-    from kthena_fast.telemetry.table import Table
+    from kthena_fast.telemetry.values import Histogram, Value
 
 SUCCESS = "successful_request"
 FAILURE = "request_failed"
@@ -34,65 +34,66 @@ class Series:
         "_path",
         "_registry",
         "_retries",
-        "_table",
     )
 
     def __init__(self, registry: Registry, model: str, path: str, destination: tuple[str, str, str, str]) -> None:
         self._registry = registry
-        self._table: Table = registry.table
         self._model = model
         self._path = path
         self._destination = destination
-        self._input = registry.slot(metrics.TOKENS, model, path, "input", *destination)
-        self._output = registry.slot(metrics.TOKENS, model, path, "output", *destination)
+        self._input = registry.value(metrics.TOKENS, model, path, "input", *destination)
+        self._output = registry.value(metrics.TOKENS, model, path, "output", *destination)
         # Made at first use: most models are never streamed from, or never retried.
-        self._first_token = -1
-        self._retries = -1
-        # (status, error type) -> slots of requests_total and of request_duration_seconds.
-        self._outcomes: dict[tuple[int, str], tuple[int, int]] = {}
+        self._first_token: Histogram | None = None
+        self._retries: Value | None = None
+        # By status and error type.
+        self._outcomes: dict[tuple[int, str], Outcome] = {}
 
     def ended(self, status: int, error_type: str, duration: float) -> None:
         """Count a request; `duration` is in seconds."""
         outcome = self._outcomes.get((status, error_type))
         if outcome is None:
             outcome = self._make_outcome(status, error_type)
-        self._table.add(outcome[0], 1.0)
-        self._table.observe(outcome[1], duration)
+        outcome.requests.number += 1.0
+        outcome.duration.observe(duration)
 
     def tokens(self, tokens_in: int, tokens_out: int) -> None:
         if tokens_in:
-            self._table.add(self._input, tokens_in)
+            self._input.add(tokens_in)
         if tokens_out:
-            self._table.add(self._output, tokens_out)
+            self._output.add(tokens_out)
 
     def first_token(self, seconds: float) -> None:
-        if self._first_token < 0:
-            self._first_token = self._registry.slot(metrics.TIME_TO_FIRST_TOKEN, self._model, *self._destination)
-        self._table.observe(self._first_token, seconds)
+        child = self._first_token
+        if child is None:
+            child = self._registry.histogram(metrics.TIME_TO_FIRST_TOKEN, self._model, *self._destination)
+            self._first_token = child
+        child.observe(seconds)
 
     def retried(self, times: int) -> None:
-        if self._retries < 0:
-            self._retries = self._registry.slot(metrics.UPSTREAM_RETRIES, self._model, *self._destination)
-        self._table.add(self._retries, times)
+        child = self._retries
+        if child is None:
+            child = self._registry.value(metrics.UPSTREAM_RETRIES, self._model, *self._destination)
+            self._retries = child
+        child.add(times)
 
-    def _make_outcome(self, status: int, error_type: str) -> tuple[int, int]:
+    def _make_outcome(self, status: int, error_type: str) -> Outcome:
         code = str(status)
-        outcome = (
-            self._registry.slot(metrics.REQUESTS, self._model, self._path, code, error_type, *self._destination),
-            self._registry.slot(metrics.REQUEST_DURATION, self._model, self._path, code, *self._destination),
+        outcome = self._outcomes[status, error_type] = Outcome(
+            self._registry.value(metrics.REQUESTS, self._model, self._path, code, error_type, *self._destination),
+            self._registry.histogram(metrics.REQUEST_DURATION, self._model, self._path, code, *self._destination),
         )
-        self._outcomes[status, error_type] = outcome
         return outcome
 
 
-class Gauge:
-    """How many there are now of something; the table learns it when a scrape asks."""
+class Outcome:
+    """Requests of a series that ended alike."""
 
-    __slots__ = ("number", "slot")
+    __slots__ = ("duration", "requests")
 
-    def __init__(self, slot: int) -> None:
-        self.slot = slot
-        self.number = 0
+    def __init__(self, requests: Value, duration: Histogram) -> None:
+        self.requests = requests
+        self.duration = duration
 
 
 class Meter:
@@ -103,27 +104,27 @@ class Meter:
     def __init__(self, request_metrics: RequestMetrics, exchange: Exchange) -> None:
         self._metrics = request_metrics
         self._exchange = exchange
-        self._downstream: Gauge | None = None
-        self._upstream: Gauge | None = None
+        self._downstream: Value | None = None
+        self._upstream: Value | None = None
         self._settled = False
-        self._metrics.active.number += 1
+        self._metrics.active.number += 1.0
 
     def parsed(self) -> None:
         """The body was understood: `model` is known."""
         if self._downstream is None:
             gauge = self._downstream = self._metrics.downstream(self._exchange.model)
-            gauge.number += 1
+            gauge.number += 1.0
 
     def attempt_began(self) -> None:
         """An attempt towards the record's `server` begins; one that was still open ends."""
         if self._upstream is not None:
-            self._upstream.number -= 1
+            self._upstream.number -= 1.0
         gauge = self._upstream = self._metrics.upstream(self._exchange)
-        gauge.number += 1
+        gauge.number += 1.0
 
     def attempt_ended(self) -> None:
         if self._upstream is not None:
-            self._upstream.number -= 1
+            self._upstream.number -= 1.0
             self._upstream = None
 
     def settle(self, now: float) -> None:
@@ -132,11 +133,11 @@ class Meter:
             return
         self._settled = True
         if self._upstream is not None:
-            self._upstream.number -= 1
+            self._upstream.number -= 1.0
             self._upstream = None
         if self._downstream is not None:
-            self._downstream.number -= 1
-        self._metrics.active.number -= 1
+            self._downstream.number -= 1.0
+        self._metrics.active.number -= 1.0
         self._metrics.observe_end(self._exchange, now)
 
 
@@ -144,24 +145,15 @@ class RequestMetrics:
     """The metrics of requests. `path_label` bounds the paths that clients invent to those the gateway knows."""
 
     def __init__(self, registry: Registry, path_label: Callable[[str], str]) -> None:
-        self.table: Table = registry.table
-        self._gauges: dict[int, Gauge] = {}
-        """By slot, so that of each there is one."""
-        self.active = self._gauge(registry.slot(metrics.ACTIVE_REQUESTS))
+        self.active = registry.value(metrics.ACTIVE_REQUESTS)
         self._registry = registry
         self._path_label = path_label
         self._models: frozenset[str] = frozenset()
         self._routes: frozenset[str] = frozenset()
         self._servers: frozenset[str] = frozenset()
         self._series: dict[Key, Series] = {}
-        self._downstream: dict[str, Gauge] = {}
-        self._upstream: dict[tuple[str, str, str], Gauge] = {}
-        registry.before_scrape(self.refresh)
-
-    def refresh(self) -> None:
-        """Have the table say what the gauges do."""
-        for gauge in self._gauges.values():
-            self.table.set(gauge.slot, gauge.number)
+        self._downstream: dict[str, Value] = {}
+        self._upstream: dict[tuple[str, str, str], Value] = {}
 
     def retain(self, models: Collection[str], routes: Collection[str], servers: Collection[str]) -> None:
         """Take the names that a new snapshot knows: models and adapters, ModelRoutes, ModelServers (`namespace/name`).
@@ -173,7 +165,7 @@ class RequestMetrics:
         self._models, self._routes, self._servers = known
         if all(old <= new for old, new in zip(before, known, strict=True)):
             return
-        # The slots that these hold are about to be released; those of objects that stay are found again.
+        # What these hold is about to be forgotten; the children of objects that stay are found again.
         self._series.clear()
         self._downstream.clear()
         self._upstream.clear()
@@ -185,8 +177,6 @@ class RequestMetrics:
                 "model_server": self._servers,
             }
         )
-        # Requests in flight may hold others: what they give back reaches nobody.
-        self._gauges = {slot: gauge for slot, gauge in self._gauges.items() if self.table.read(slot) is not None}
 
     def begin(self, exchange: Exchange) -> Meter:
         """A request arrived."""
@@ -199,31 +189,25 @@ class RequestMetrics:
             series = self._make_series(key)
         return series
 
-    def downstream(self, model: str) -> Gauge:
+    def downstream(self, model: str) -> Value:
         """active_downstream_requests."""
         gauge = self._downstream.get(model)
         if gauge is None:
             label = self._model_label(model)
-            gauge = self._gauge(self._registry.slot(metrics.ACTIVE_DOWNSTREAM, label))
+            gauge = self._registry.value(metrics.ACTIVE_DOWNSTREAM, label)
             if label == model:
                 self._downstream[model] = gauge
         return gauge
 
-    def upstream(self, exchange: Exchange) -> Gauge:
+    def upstream(self, exchange: Exchange) -> Value:
         """active_upstream_requests for the destination of the record."""
         key = (exchange.route, exchange.server, exchange.upstream_model)
         gauge = self._upstream.get(key)
         if gauge is None:
             route, server, model = key
             destination = _destination(route, _backend_type(server), server, model)
-            gauge = self._gauge(self._registry.slot(metrics.ACTIVE_UPSTREAM, server or metrics.NONE, *destination))
+            gauge = self._registry.value(metrics.ACTIVE_UPSTREAM, server or metrics.NONE, *destination)
             self._upstream[key] = gauge
-        return gauge
-
-    def _gauge(self, slot: int) -> Gauge:
-        gauge = self._gauges.get(slot)
-        if gauge is None:
-            gauge = self._gauges[slot] = Gauge(slot)
         return gauge
 
     def observe_end(self, exchange: Exchange, now: float) -> None:
@@ -250,7 +234,7 @@ class RequestMetrics:
 
     def count_refusal(self, error: GatewayError) -> None:
         """Count what failed before its model was known, or before there was a record of it."""
-        self.table.add(self._registry.slot(metrics.REFUSED_REQUESTS, str(error.status), error.reason), 1.0)
+        self._registry.value(metrics.REFUSED_REQUESTS, str(error.status), error.reason).add(1.0)
 
     def _model_label(self, model: str) -> str:
         return model if model in self._models else metrics.UNKNOWN_MODEL

@@ -20,8 +20,7 @@ class LoopLag:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, registry: Registry, interval: float = INTERVAL) -> None:
-        self._table = registry.table
-        self._slot = registry.slot(metrics.LOOP_LAG)
+        self._lag = registry.histogram(metrics.LOOP_LAG)
         self._loop = loop
         self._interval = interval
         self._due = 0.0
@@ -42,5 +41,5 @@ class LoopLag:
 
     def _on_timer(self) -> None:
         # uvloop's timers count whole milliseconds, so one may run a little before it is due.
-        self._table.observe(self._slot, max(0.0, self._loop.time() - self._due))
+        self._lag.observe(max(0.0, self._loop.time() - self._due))
         self._schedule()

@@ -1,15 +1,16 @@
 """`Registry`: the children of every declared metric, and what a scrape sees of them.
 
-1. A child (a metric with its label values) is made once, by `Family.slot`, when a route is built or a label value is
-   seen first; who moves it keeps the slot and writes to `Registry.table`.
-2. Children go when their object does: `Registry.retain`, `Family.forget`, `Family.replace`. A slot of a removed child
-   swallows what is written to it; whoever wants to go on asks for a new one.
+1. A child (a metric with its label values) is made once, by `Family.child`, when a route is built or a label value is
+   seen first; who moves it keeps it.
+2. Children go when their object does: `Registry.retain`, `Family.forget`, `Family.replace`. Nobody sees any more how a
+   removed child is moved; whoever wants to go on asks for a new one.
 3. No metric has more than `max_children`; what comes later shares one child whose labels say `_overflow`.
 4. Everything happens on the loop but `render`, which may run in another thread.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import platform
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -25,45 +26,44 @@ from prometheus_client.metrics_core import Metric as MetricFamily
 
 from kthena_fast.telemetry import metrics
 from kthena_fast.telemetry.metrics import Metric
-from kthena_fast.telemetry.table import Table
+from kthena_fast.telemetry.values import Histogram, Value, bounds_of
 
 log = logging.getLogger(__name__)
 
 MAX_CHILDREN = 50_000
 
 Labels = tuple[str, ...]
+Child = Value | Histogram
 
 
 class Family:
     """One metric and its children."""
 
-    __slots__ = ("_children", "_max_children", "_on_overflow", "_table", "metric")
+    __slots__ = ("_bounds", "_children", "_max_children", "_on_overflow", "metric")
 
-    def __init__(self, metric: Metric, table: Table, max_children: int, on_overflow: Callable[[Metric], None]) -> None:
+    def __init__(self, metric: Metric, max_children: int, on_overflow: Callable[[Metric], None]) -> None:
         self.metric = metric
-        self._table = table
+        self._bounds = bounds_of(metric.buckets) if metric.kind == "histogram" else None
         self._max_children = max_children
         self._on_overflow = on_overflow
-        self._children: dict[Labels, int] = {}
+        self._children: dict[Labels, Child] = {}
         if not metric.labels:
             # What has no labels is there from the start: a counter that appears at 1 hides its first move from rate().
-            self.slot()
+            self.child()
 
     def __len__(self) -> int:
         return len(self._children)
 
-    def slot(self, *values: str) -> int:
-        """The slot of the child with these label values, in the order of the declaration."""
-        slot = self._children.get(values)
-        if slot is None:
-            slot = self._make(values)
-        return slot
+    def child(self, *values: str) -> Child:
+        """The child with these label values, in the order of the declaration."""
+        child = self._children.get(values)
+        if child is None:
+            child = self._make(values)
+        return child
 
     def forget(self, *values: str) -> None:
         """Remove a child; one that is not there is no error."""
-        slot = self._children.pop(values, None)
-        if slot is not None:
-            self._table.release(slot)
+        self._children.pop(values, None)
 
     def retain(self, allowed: Mapping[str, Collection[str]]) -> None:
         """Remove the children with a value that its label no longer has; labels that are not named keep all."""
@@ -83,40 +83,40 @@ class Family:
         for values in [values for values in self._children if values not in rows]:
             self.forget(*values)
         for values, number in rows.items():
-            self._table.set(self.slot(*values), number)
+            child = self.child(*values)
+            assert isinstance(child, Value)
+            child.set(number)
 
-    def children(self) -> list[tuple[Labels, int]]:
-        """Label values and slot of each child; a copy, made in one step."""
+    def children(self) -> list[tuple[Labels, Child]]:
+        """Label values of each child, and the child; a copy, made in one step."""
         return list(self._children.items())
 
-    def _make(self, values: Labels) -> int:
+    def _make(self, values: Labels) -> Child:
         metric = self.metric
         if len(values) != len(metric.labels):
             raise ValueError(f"{metric.name} has the labels {metric.labels}, not {len(values)}")
         if len(self._children) >= self._max_children and metric.labels:
             self._on_overflow(metric)
             values = (metrics.OVERFLOW,) * len(metric.labels)
-            slot = self._children.get(values)
-            if slot is not None:
-                return slot
-        table = self._table
-        slot = table.histogram(metric.buckets) if metric.kind == "histogram" else table.value()
-        self._children[values] = slot
-        return slot
+            child = self._children.get(values)
+            if child is not None:
+                return child
+        child = Value() if self._bounds is None else Histogram(self._bounds)
+        self._children[values] = child
+        return child
 
 
 class Registry:
     """All metrics of one process."""
 
     def __init__(self, declared: Iterable[Metric] = metrics.ALL, *, max_children: int = MAX_CHILDREN) -> None:
-        self.table = Table()
         self._refreshers: list[Callable[[], None]] = []
         self._families: dict[str, Family] = {}
         self._overflowed: set[str] = set()
         for metric in declared:
             # What counts overflows cannot overflow: it has no more children than there are metrics.
             limit = max_children if metric is not metrics.LABELS_DROPPED else len(metrics.ALL)
-            self._families[metric.name] = Family(metric, self.table, limit, self._overflow)
+            self._families[metric.name] = Family(metric, limit, self._overflow)
         self._collectors = CollectorRegistry()
         self._collectors.register(self)
         ProcessCollector(registry=self._collectors)
@@ -126,9 +126,19 @@ class Registry:
     def family(self, metric: Metric) -> Family:
         return self._families[metric.name]
 
-    def slot(self, metric: Metric, *values: str) -> int:
-        """The slot of a child, made if it is not there; see `Family.slot`."""
-        return self._families[metric.name].slot(*values)
+    def value(self, metric: Metric, *values: str) -> Value:
+        """A child of a counter or a gauge, made if it is not there; see `Family.child`."""
+        child = self._families[metric.name].child(*values)
+        if not isinstance(child, Value):
+            raise TypeError(f"{metric.name} is a histogram")
+        return child
+
+    def histogram(self, metric: Metric, *values: str) -> Histogram:
+        """A child of a histogram, made if it is not there; see `Family.child`."""
+        child = self._families[metric.name].child(*values)
+        if not isinstance(child, Histogram):
+            raise TypeError(f"{metric.name} is no histogram")
+        return child
 
     def retain(self, allowed: Mapping[str, Collection[str]]) -> None:
         """Remove every child, of whatever metric, with a label value that no object stands for any longer.
@@ -172,30 +182,19 @@ class Registry:
         for family in self._families.values():
             metric = family.metric
             shown = _family(metric)
-            if isinstance(shown, HistogramMetricFamily):
-                self._add_histograms(shown, family)
-            else:
-                for values, slot in family.children():
-                    number = self.table.read(slot)
-                    if number is not None:
-                        shown.add_metric(values, number)
+            bounds = [*(_bound(bound) for bound in metric.buckets), "+Inf"]
+            for values, child in family.children():
+                if isinstance(child, Value):
+                    assert not isinstance(shown, HistogramMetricFamily)
+                    shown.add_metric(values, child.number)
+                else:
+                    assert isinstance(shown, HistogramMetricFamily)
+                    cumulative = itertools.accumulate(child.counts)
+                    shown.add_metric(values, list(zip(bounds, cumulative, strict=True)), child.sum)
             yield shown
 
-    def _add_histograms(self, shown: HistogramMetricFamily, family: Family) -> None:
-        bounds = [*(_bound(bound) for bound in family.metric.buckets), "+Inf"]
-        for values, slot in family.children():
-            numbers = self.table.read_histogram(slot)
-            if numbers is None:
-                continue
-            total = 0.0
-            buckets: list[tuple[str, float]] = []
-            for bound, count in zip(bounds, numbers, strict=False):
-                total += count
-                buckets.append((bound, total))
-            shown.add_metric(values, buckets, numbers[-1])
-
     def _overflow(self, metric: Metric) -> None:
-        self.table.add(self.slot(metrics.LABELS_DROPPED, metric.name), 1.0)
+        self.value(metrics.LABELS_DROPPED, metric.name).add(1.0)
         if metric.name not in self._overflowed:
             self._overflowed.add(metric.name)
             log.warning("%s has as many label sets as it may; further ones share the child _overflow", metric.name)

@@ -262,7 +262,7 @@ class Webhook:
         log.info("ready: reviews are answered")
 
     def _tell_end(self, ends: datetime) -> None:
-        self.registry.table.set(self.registry.slot(metrics.WEBHOOK_CERTIFICATE_EXPIRY), ends.timestamp())
+        self.registry.value(metrics.WEBHOOK_CERTIFICATE_EXPIRY).set(ends.timestamp())
 
     def _readyz(self) -> tuple[int, bytes, bytes]:
         if self.draining:

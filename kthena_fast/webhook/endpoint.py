@@ -139,16 +139,15 @@ class Endpoint:
         finally:
             self._held -= reserved
         warnings = judgement.warnings(verdict, self._cluster)
-        self._registry.table.add(self._registry.slot(metrics.WEBHOOK_WARNINGS, kind), len(warnings))
+        self._registry.value(metrics.WEBHOOK_WARNINGS, kind).add(len(warnings))
         if not verdict.reasons:
             return reviews.allow(review.uid, warnings), "allowed"
         _log_refusal(review, verdict)
         return reviews.refuse(review, verdict.reasons, warnings), "refused"
 
     def _count(self, kind: str, verdict: str, seconds: float) -> None:
-        table, registry = self._registry.table, self._registry
-        table.add(registry.slot(metrics.WEBHOOK_REVIEWS, kind, verdict), 1.0)
-        table.observe(registry.slot(metrics.WEBHOOK_DURATION, kind), seconds)
+        self._registry.value(metrics.WEBHOOK_REVIEWS, kind, verdict).add(1.0)
+        self._registry.histogram(metrics.WEBHOOK_DURATION, kind).observe(seconds)
 
 
 def _judged(body: bytes, kind: str) -> tuple[reviews.Review, judgement.Verdict]:

@@ -81,15 +81,15 @@ def test_a_metric_without_labels_is_shown_before_it_moves() -> None:
 def test_a_metric_with_labels_has_no_child_before_one_is_asked_for() -> None:
     registry = Registry()
     assert samples(registry, metrics.FAIRNESS_USERS) == {}
-    registry.table.set(registry.slot(metrics.FAIRNESS_USERS, "chat"), 3)
+    registry.value(metrics.FAIRNESS_USERS, "chat").set(3)
     assert samples(registry, metrics.FAIRNESS_USERS) == {("chat",): 3.0}
 
 
 def test_a_histogram_is_cumulative_and_its_bounds_are_written_as_go_writes_them() -> None:
     registry = Registry()
-    slot = registry.slot(metrics.FAIRNESS_QUEUE_DURATION, "chat", metrics.EVERYBODY)
+    child = registry.histogram(metrics.FAIRNESS_QUEUE_DURATION, "chat", metrics.EVERYBODY)
     for seconds in (0.0005, 0.03, 0.03, 1.0, 99.0):
-        registry.table.observe(slot, seconds)
+        child.observe(seconds)
     shown = scrape(registry)[metrics.FAIRNESS_QUEUE_DURATION.name]
     buckets = {sample.labels["le"]: sample.value for sample in shown.samples if sample.name.endswith("_bucket")}
     assert list(buckets) == ["0.001", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "+Inf"]
@@ -101,22 +101,20 @@ def test_a_histogram_is_cumulative_and_its_bounds_are_written_as_go_writes_them(
 @pytest.mark.parametrize("value", ['quo"te', "back\\slash", "new\nline", "a,b=c}", "émoji 🎈"])
 def test_label_values_survive_whatever_they_hold(value: str) -> None:
     registry = Registry()
-    registry.table.set(registry.slot(metrics.FAIRNESS_TOP_USER, "chat", "1", value), 5)
+    registry.value(metrics.FAIRNESS_TOP_USER, "chat", "1", value).set(5)
     assert samples(registry, metrics.FAIRNESS_TOP_USER) == {("chat", "1", value): 5.0}
 
 
-def test_a_slot_asks_for_as_many_values_as_there_are_labels() -> None:
+def test_a_child_has_as_many_values_as_there_are_labels() -> None:
     with pytest.raises(ValueError, match="labels"):
-        Registry().slot(metrics.FAIRNESS_USERS, "chat", "more")
+        Registry().value(metrics.FAIRNESS_USERS, "chat", "more")
 
 
 def test_a_child_is_made_once() -> None:
     registry = Registry()
-    assert registry.slot(metrics.FAIRNESS_USERS, "chat") == registry.slot(metrics.FAIRNESS_USERS, "chat")
-    cells = registry.table.cells
+    assert registry.value(metrics.FAIRNESS_USERS, "chat") is registry.value(metrics.FAIRNESS_USERS, "chat")
     for _ in range(100):
-        registry.table.set(registry.slot(metrics.FAIRNESS_USERS, "chat"), 1)
-    assert registry.table.cells == cells
+        registry.value(metrics.FAIRNESS_USERS, "chat").set(1)
     assert len(registry.family(metrics.FAIRNESS_USERS)) == 1
 
 
@@ -124,11 +122,11 @@ def test_children_of_objects_that_went_are_removed_and_the_others_stay() -> None
     registry = Registry()
     destination = ("prod/chat", "model_server", "prod/chat-7b", "org/chat")
     for model in ("chat", "gone", metrics.UNKNOWN_MODEL):
-        registry.slot(metrics.FAIRNESS_QUEUE_SIZE, model, metrics.EVERYBODY)
-        registry.slot(metrics.TIME_TO_FIRST_TOKEN, model, *destination)
-    registry.slot(metrics.TIME_TO_FIRST_TOKEN, "chat", "none", "unresolved", "none", "none")
-    registry.slot(metrics.TIME_TO_FIRST_TOKEN, "chat", "prod/old", *destination[1:])
-    registry.slot(metrics.REJECTED_OBJECTS, "ModelRoute")
+        registry.value(metrics.FAIRNESS_QUEUE_SIZE, model, metrics.EVERYBODY)
+        registry.histogram(metrics.TIME_TO_FIRST_TOKEN, model, *destination)
+    registry.histogram(metrics.TIME_TO_FIRST_TOKEN, "chat", "none", "unresolved", "none", "none")
+    registry.histogram(metrics.TIME_TO_FIRST_TOKEN, "chat", "prod/old", *destination[1:])
+    registry.value(metrics.REJECTED_OBJECTS, "ModelRoute")
     registry.retain({"model": {"chat"}, "model_route": {"prod/chat"}})
     assert {values[0] for values, _ in registry.family(metrics.FAIRNESS_QUEUE_SIZE).children()} == {"chat", "unknown"}
     assert [values[:2] for values, _ in registry.family(metrics.TIME_TO_FIRST_TOKEN).children()] == [
@@ -139,14 +137,14 @@ def test_children_of_objects_that_went_are_removed_and_the_others_stay() -> None
     assert len(registry.family(metrics.REJECTED_OBJECTS)) == 1
 
 
-def test_routes_that_come_and_go_for_ever_do_not_grow_the_table() -> None:
+def test_routes_that_come_and_go_for_ever_leave_no_children() -> None:
     registry = Registry()
     sizes = set()
     for number in range(200):
         registry.retain({"model": {f"model-{number}"}})
-        registry.slot(metrics.FAIRNESS_QUEUE_DURATION, f"model-{number}", metrics.EVERYBODY)
-        registry.slot(metrics.FAIRNESS_USERS, f"model-{number}")
-        sizes.add(registry.table.cells)
+        registry.histogram(metrics.FAIRNESS_QUEUE_DURATION, f"model-{number}", metrics.EVERYBODY)
+        registry.value(metrics.FAIRNESS_USERS, f"model-{number}")
+        sizes.add(sum(len(registry.family(metric)) for metric in metrics.ALL))
     assert len(sizes) == 1
 
 
@@ -164,7 +162,7 @@ def test_what_is_counted_anew_replaces_what_was_there() -> None:
 def test_a_full_metric_gives_what_comes_later_one_shared_child(caplog: pytest.LogCaptureFixture) -> None:
     registry = Registry(max_children=2)
     for user in ("ann", "bob", "carol", "dave", "erin"):
-        registry.table.add(registry.slot(metrics.FAIRNESS_TOP_USER, "chat", "1", user), 1)
+        registry.value(metrics.FAIRNESS_TOP_USER, "chat", "1", user).add(1)
     overflow = (metrics.OVERFLOW,) * 3
     assert samples(registry, metrics.FAIRNESS_TOP_USER) == {
         ("chat", "1", "ann"): 1,
@@ -180,7 +178,7 @@ def test_every_metric_may_be_full_at_once() -> None:
     labelled = [metric for metric in metrics.ALL if metric.labels and metric is not metrics.LABELS_DROPPED]
     for metric in labelled:
         for value in ("a", "b", "c"):
-            registry.slot(metric, *(value for _ in metric.labels))
+            registry.family(metric).child(*(value for _ in metric.labels))
     assert samples(registry, metrics.LABELS_DROPPED) == {(metric.name,): 2 for metric in labelled}
 
 
@@ -195,13 +193,13 @@ def test_the_build_is_declared_once() -> None:
 
 def test_a_refresher_that_fails_is_logged_and_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
     registry = Registry()
-    slot = registry.slot(metrics.SNAPSHOT_TIMESTAMP)
+    child = registry.value(metrics.SNAPSHOT_TIMESTAMP)
 
     def fail() -> None:
         raise RuntimeError("no")
 
     registry.before_scrape(fail)
-    registry.before_scrape(lambda: registry.table.set(slot, 5))
+    registry.before_scrape(lambda: child.set(5))
     registry.refresh()
     assert samples(registry, metrics.SNAPSHOT_TIMESTAMP) == {(): 5}
     assert "could not be refreshed" in caplog.text
@@ -221,8 +219,8 @@ def test_a_scrape_in_another_thread_sees_whole_metrics_while_the_loop_makes_and_
     thread.start()
     for number in range(3000):
         model = f"model-{number}"
-        registry.table.observe(registry.slot(metrics.FAIRNESS_QUEUE_DURATION, model, metrics.EVERYBODY), 0.1)
-        registry.slot(metrics.FAIRNESS_USERS, model)
+        registry.histogram(metrics.FAIRNESS_QUEUE_DURATION, model, metrics.EVERYBODY).observe(0.1)
+        registry.value(metrics.FAIRNESS_USERS, model)
         if number % 50 == 49:
             registry.retain({"model": {model}})
     done.set()

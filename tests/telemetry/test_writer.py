@@ -266,4 +266,4 @@ def test_lost_lines_are_a_metric(tmp_path: Path) -> None:
     log.close()
     log.record(exchange(), 0.0)
     registry.refresh()
-    assert registry.table.read(registry.slot(metrics.ACCESS_LOG_DROPPED)) == 1
+    assert registry.value(metrics.ACCESS_LOG_DROPPED).number == 1

@@ -243,7 +243,7 @@ class Writer:
         return max(delay, min(asked or 0.0, MAX_DELAY))
 
     def _count(self, kind: str, result: str) -> None:
-        self._registry.table.add(self._registry.slot(metrics.STATUS_UPDATES, kind, result), 1.0)
+        self._registry.value(metrics.STATUS_UPDATES, kind, result).add(1.0)
 
     def _measure(self) -> None:
         term = self._term
@@ -253,8 +253,8 @@ class Writer:
         }
         registry = self._registry
         registry.family(metrics.STATUS_STOPPED).replace(dict.fromkeys(stopped.items(), 1.0))
-        registry.table.set(registry.slot(metrics.STATUS_LEADER), float(self._leads()))
-        registry.table.set(registry.slot(metrics.STATUS_PENDING), float(len(term.pending) if term is not None else 0))
+        registry.value(metrics.STATUS_LEADER).set(float(self._leads()))
+        registry.value(metrics.STATUS_PENDING).set(len(term.pending) if term is not None else 0)
 
 
 class _Term:

@@ -18,6 +18,7 @@ from kthena_fast.sources.kubernetes.status import writer
 from kthena_fast.sources.kubernetes.status.writer import Writer
 from kthena_fast.telemetry import metrics
 from kthena_fast.telemetry.registry import Registry
+from kthena_fast.telemetry.values import Value
 from tests.kube import apiserver
 from tests.kube.apiserver import KubeApiServer, Object
 from tests.routing.given import to
@@ -65,7 +66,11 @@ class Replica:
     def measured(self, metric: metrics.Metric) -> dict[tuple[str, ...], float | None]:
         """The children of a metric as a scrape sees them."""
         self.registry.refresh()
-        return {values: self.registry.table.read(slot) for values, slot in self.registry.family(metric).children()}
+        return {
+            values: child.number
+            for values, child in self.registry.family(metric).children()
+            if isinstance(child, Value)
+        }
 
 
 Replicas = Callable[..., Replica]

@@ -1,0 +1,20 @@
+"""Steps over the buckets of histograms for `values`; ``_buckets.pxd`` holds the same in C, for the compiled twin.
+
+``zeros(like, size)`` makes so many counts, ``increment(counts, place)`` adds 1 to one of them.
+``first_not_below(bounds, number)`` is the first place of a bound that is not below a number; if none is, their count.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left as first_not_below
+
+__all__ = ["first_not_below", "increment", "zeros"]
+
+
+def zeros(like: array[float], size: int) -> array[float]:
+    return array(like.typecode, bytes(like.itemsize * size))
+
+
+def increment(counts: array[float], place: int) -> None:
+    counts[place] += 1.0
