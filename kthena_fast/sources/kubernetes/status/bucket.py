@@ -18,9 +18,21 @@ class Bucket:
 
     def take(self, now: float) -> float:
         """0: one was taken; else the seconds until there is one."""
+        wait = self.wait(now)
+        if not wait:
+            self._tokens -= 1.0
+        return wait
+
+    def wait(self, now: float) -> float:
+        """The seconds until one can be taken; nothing is."""
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
-        if self._tokens >= 1.0:
-            self._tokens -= 1.0
-            return 0.0
-        return (1.0 - self._tokens) / self._rate
+        return max(0.0, (1.0 - self._tokens) / self._rate)
+
+    def is_full(self, now: float) -> bool:
+        """Whether it is as if nothing had ever been taken."""
+        return self._tokens + (now - self._at) * self._rate >= self._burst
+
+    def drain(self, now: float) -> None:
+        """What was saved up is lost; the rate goes on."""
+        self._tokens, self._at = 0.0, now

@@ -10,9 +10,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kthena_fast.kube.client import PatchType
 from kthena_fast.resources import decoding
@@ -69,19 +69,28 @@ def wanted(finding: Finding, obj: Mapping[str, Any], now: datetime) -> Outcome |
     return Outcome.STANDS if status is None else status
 
 
-async def update(
-    kube: Client, identity: Identity, finding: Finding, now: datetime, may_write: Callable[[], bool]
-) -> Outcome:
-    """Have the object's status say what was found; raises as `kube.client` does. `may_write` is asked last."""
-    where = path(identity)
-    obj = await kube.get(where, timeout=REQUEST_TIMEOUT)
+class Prepared(NamedTuple):
+    """What is to be merged over the version of an object that was read, and no other."""
+
+    version: str
+    status: dict[str, Any]
+
+
+def prepared(finding: Finding, obj: Mapping[str, Any], now: datetime) -> Outcome | Prepared:
+    """What is to be written over an object as it was read, or why there is nothing to be."""
     status = wanted(finding, obj, now)
-    if isinstance(status, Outcome):
-        return status
-    if not may_write():
-        return Outcome.STALE
-    patch: Object = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": status}
+    return status if isinstance(status, Outcome) else Prepared(obj["metadata"]["resourceVersion"], status)
+
+
+async def read(kube: Client, identity: Identity) -> Object:
+    """The object as it is now; raises as `kube.client` does, and so does `write`."""
+    return await kube.get(path(identity), timeout=REQUEST_TIMEOUT)
+
+
+async def write(kube: Client, identity: Identity, change: Prepared) -> Outcome:
+    """Have the object's status say what was found."""
+    patch: Object = {"metadata": {"resourceVersion": change.version}, "status": change.status}
     written = await kube.request(
-        "PATCH", f"{where}/status", patch, content_type=PatchType.MERGE, timeout=REQUEST_TIMEOUT
+        "PATCH", f"{path(identity)}/status", patch, content_type=PatchType.MERGE, timeout=REQUEST_TIMEOUT
     )
     return Outcome.WRITTEN if conditions.are_in(written.get("status")) else Outcome.PRUNED

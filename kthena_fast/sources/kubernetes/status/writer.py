@@ -3,13 +3,15 @@
 1. It follows the snapshots in service from the side: it looks at the newest at most once a second, in pieces, and asks
    nothing of whoever serves requests. A replica that does not lead looks at nothing and keeps nothing.
 2. At the beginning of a lead, and every `REVIEW_EVERY` seconds, what stands is read in lists: only what differs is
-   written, so a new leader writes nothing where the one before it was done. Between, an object is looked at when
-   something else is found of it.
-3. At most `RATE` objects a second are read and written, `BURST` at once; changes that come meanwhile to an object that
-   waits cost nothing more.
+   written, in one request, so a new leader writes nothing where the one before it was done. Between, an object is read
+   and written when something else is found of it.
+3. Objects are written one after the other, at most `RATE` a second, `BURST` at once. Before a write it waits as long
+   as the request before took, so of an API server that is slow less is asked. Changes that come meanwhile to an object
+   that waits cost nothing more, and no object is written again and again (`line`).
 4. A kind whose status the CRD prunes is left alone from then on, which is said once. A kind for which a right is
    missing, or whose status is refused, is left alone until the next review; that is said once too.
-5. While the API server is away, or asks for patience, everything waits: up to `MAX_DELAY`, jittered.
+5. While the API server is away, or asks for patience, everything waits: up to `MAX_DELAY`, jittered; then there is no
+   burst.
 """
 
 from __future__ import annotations
@@ -20,15 +22,17 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from kthena_fast.kube import failures
-from kthena_fast.routing import conditions, findings
+from kthena_fast.routing import conditions
 from kthena_fast.routing.findings import Finding, Findings, Identity, OfRoute, OfServer
 from kthena_fast.sources.kubernetes.status import update
 from kthena_fast.sources.kubernetes.status.bucket import Bucket
 from kthena_fast.sources.kubernetes.status.lease import utc_now
-from kthena_fast.sources.kubernetes.status.update import Outcome
+from kthena_fast.sources.kubernetes.status.line import Allowances, Line
+from kthena_fast.sources.kubernetes.status.review import Review
+from kthena_fast.sources.kubernetes.status.update import Outcome, Prepared
 from kthena_fast.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -38,8 +42,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RATE = 10.0
-BURST = 50
+T = TypeVar("T")
+
+RATE = 50.0
+BURST = 500
+"""Most clusters have no more objects; they are written in seconds."""
+REQUESTS_SHARE = 0.5
+"""Of the time that a request of ours may be under way."""
+AHEAD = 500
+"""Objects that wait to be written when no further page of a list is read."""
 LOOK_EVERY = 1.0
 LOOK_SHARE = 0.02
 """Of the loop's time that looks may take: with many routes that change all the time they come less often."""
@@ -88,6 +99,7 @@ class Writer:
         self._pause = pause
         self._draw = draw
         self._bucket = Bucket(RATE, BURST, clock())
+        self._rest_until = -math.inf
         self._failed = 0
         self._pruned: set[str] = set()
         self._said: set[tuple[str, Stopped]] = set()
@@ -112,9 +124,10 @@ class Writer:
         term = self._term
         try:
             await self._look(term, snapshot)
-            if self._clock() >= term.review_at:
+            wait = 0.0
+            while not wait:
                 await self._review(term)
-            wait = await self._write(term)
+                wait = await self._write(term)
         except failures.KubeError as error:
             return self._delay(error)
         self._failed = 0
@@ -125,9 +138,11 @@ class Writer:
         if snapshot is term.looked_at or self._clock() < term.look_at:
             return
         spent, began = 0.0, self._clock()
+        # What was never looked at is read in lists.
+        note = term.unread.add if term.looked_at is None else term.line.add
         for changed in term.findings.look(snapshot):
             for identity in changed:
-                term.pending[identity] = None
+                note(identity)
             spent += self._clock() - began
             await asyncio.sleep(0)
             began = self._clock()
@@ -136,18 +151,32 @@ class Writer:
 
     async def _review(self, term: _Term) -> None:
         """Read what stands: what is as it should be need not be looked at one by one."""
-        term.stopped.clear()
-        for kind in findings.KINDS:
-            if kind in self._pruned:
-                continue
-            for namespace in self._namespaces:
-                try:
-                    async for page in self._kube.pages(update.collection(kind, namespace)):
-                        await self._compare(term, kind, page.items)
-                except failures.ApiError as error:
-                    if not self._stop(term, kind, error):
-                        raise
-        term.review_at = self._clock() + REVIEW_EVERY
+        now = self._clock()
+        if term.review is None:
+            if now < term.review_at:
+                return
+            term.review = Review(self._kube, self._namespaces)
+            term.review_at = now + REVIEW_EVERY
+            term.stopped.clear()
+            term.allowances.forget_unused(now)
+            for kind in self._pruned:
+                term.review.skip(kind)
+        review = term.review
+        while review.kind and term.line.waiting < AHEAD and self._leads():
+            try:
+                kind, items = await self._timed(review.part())
+            except failures.ApiError as error:
+                if not self._stop(term, review.kind, error):
+                    raise
+                review.skip(review.kind)
+            else:
+                await self._compare(term, kind, items)
+        if not review.kind:
+            term.review = None
+            # They were in no list: gone, or made meanwhile.
+            for identity in term.unread:
+                term.line.add(identity)
+            term.unread.clear()
 
     async def _compare(self, term: _Term, kind: str, items: list[Object]) -> None:
         now = self._wall()
@@ -156,38 +185,53 @@ class Writer:
             identity = Identity(kind, f"{meta['namespace']}/{meta['name']}")
             finding = term.findings.get(identity)
             if finding is not None:
-                if update.wanted(finding, obj, now) is Outcome.STANDS:
-                    term.settle(identity, finding)
-                else:
-                    term.pending[identity] = None
-                    term.standing.pop(identity, None)
+                term.unread.discard(identity)
+                self._note(term, identity, finding, update.prepared(finding, obj, now))
             if count % PIECE == 0:
                 await asyncio.sleep(0)
 
+    def _note(self, term: _Term, identity: Identity, finding: Finding, found: Outcome | Prepared) -> None:
+        """An object was read in a list."""
+        if found is Outcome.STANDS:
+            term.settle(identity, finding)
+        elif isinstance(found, Prepared):
+            term.line.add(identity, found)
+            term.prepared_for[identity] = _number(finding)
+            term.standing.pop(identity, None)
+        else:
+            # The watch brings what was read, and with it another finding.
+            self._count(identity.kind, found)
+
     async def _write(self, term: _Term) -> float:
-        """Write what waits, as far as the rate allows; the seconds until there may be more."""
+        """Write what waits, as far as the rate allows; the seconds until there may be more, 0 for at once."""
         passed_over = 0
-        while term.pending and self._leads():
-            identity = next(iter(term.pending))
+        while self._leads() and (identity := term.line.first(self._clock())) is not None:
             finding = term.findings.get(identity)
             if finding is None or self._is_stopped(term, identity.kind) or term.stands(identity, finding):
-                del term.pending[identity]
+                term.forget(identity)
                 passed_over += 1
                 if passed_over % PIECE == 0:
                     await asyncio.sleep(0)
                 continue
-            wait = self._bucket.take(self._clock())
-            if wait:
+            now = self._clock()
+            wait = max(self._rest_until - now, self._bucket.wait(now))
+            if wait > 0:
                 return wait
+            held = term.allowances.take(identity, _generation(finding), now)
+            if held:
+                term.hold(identity, now + held)
+                continue
+            self._bucket.take(now)
             # Its turn is over; where it has to come again it is put behind the others.
-            del term.pending[identity]
-            await self._update(term, identity, finding)
+            await self._update(term, identity, finding, term.take(identity, finding))
+            if term.review is not None and term.line.waiting < AHEAD:
+                return 0.0
         return LOOK_EVERY
 
-    async def _update(self, term: _Term, identity: Identity, finding: Finding) -> None:
+    async def _update(self, term: _Term, identity: Identity, finding: Finding, change: Prepared | None) -> None:
         kind = identity.kind
         try:
-            outcome = await update.update(self._kube, identity, finding, self._wall(), self._leads)
+            outcome = await self._timed(self._written(identity, finding, change))
         except failures.ApiError as error:
             if error.is_not_found:
                 # It is gone, and the next snapshot will say so.
@@ -195,15 +239,15 @@ class Writer:
                 return
             if error.is_conflict:
                 self._count(kind, "conflict")
-                term.pending[identity] = None
+                term.line.add(identity)
                 return
             self._count(kind, "failed")
             if not self._stop(term, kind, error):
-                term.pending[identity] = None
+                term.line.add(identity)
                 raise
             return
         except (failures.Unreachable, asyncio.CancelledError):
-            term.pending[identity] = None
+            term.line.add(identity)
             self._count(kind, "failed")
             raise
         self._count(kind, outcome)
@@ -212,6 +256,25 @@ class Writer:
             log.warning(PRUNED, kind)
         elif outcome is not Outcome.STALE:
             term.settle(identity, finding)
+
+    async def _written(self, identity: Identity, finding: Finding, change: Prepared | None) -> Outcome:
+        """Read the object, unless that was done, and write it."""
+        if change is None:
+            found = update.prepared(finding, await update.read(self._kube, identity), self._wall())
+            if isinstance(found, Outcome):
+                return found
+            change = found
+        # The last moment: the lead may have ended meanwhile.
+        return await update.write(self._kube, identity, change) if self._leads() else Outcome.STALE
+
+    async def _timed(self, requests: Awaitable[T]) -> T:
+        """Note how long it took, and so how long nothing else is to be asked."""
+        began = self._clock()
+        try:
+            return await requests
+        finally:
+            ended = self._clock()
+            self._rest_until = max(self._rest_until, ended + (ended - began) * (1.0 / REQUESTS_SHARE - 1.0))
 
     def _is_stopped(self, term: _Term, kind: str) -> bool:
         return kind in self._pruned or kind in term.stopped
@@ -236,7 +299,9 @@ class Writer:
     def _delay(self, error: failures.KubeError) -> float:
         """How long the API server is left alone."""
         delay = min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(self._failed, 16)) * (0.5 + 0.5 * self._draw())
-        if self._failed == 0:
+        self._bucket.drain(self._clock())
+        # A list of which the rest was forgotten is begun anew.
+        if self._failed == 0 and not (isinstance(error, failures.ApiError) and error.is_gone):
             log.warning("status cannot be written for now: %s", error)
         self._failed += 1
         asked = error.retry_after if isinstance(error, failures.ApiError) else None
@@ -254,21 +319,25 @@ class Writer:
         registry = self._registry
         registry.family(metrics.STATUS_STOPPED).replace(dict.fromkeys(stopped.items(), 1.0))
         registry.value(metrics.STATUS_LEADER).set(float(self._leads()))
-        registry.value(metrics.STATUS_PENDING).set(len(term.pending) if term is not None else 0)
+        registry.value(metrics.STATUS_PENDING).set(term.waiting() if term is not None else 0)
 
 
 class _Term:
     """What is known during one lead."""
 
-    __slots__ = ("findings", "look_at", "looked_at", "pending", "review_at", "standing", "stopped")
-
     def __init__(self) -> None:
         self.findings = Findings()
         self.looked_at: Snapshot | None = None
         self.look_at = -math.inf
+        self.review: Review | None = None
+        """The one that is under way."""
         self.review_at = -math.inf
-        self.pending: dict[Identity, None] = {}
-        """Objects to be looked at, the one that waits longest first."""
+        self.unread: set[Identity] = set()
+        """Objects of the first snapshot that no list has shown yet."""
+        self.line = Line()
+        self.prepared_for: dict[Identity, int] = {}
+        """Of those in line whose change is prepared, what had been found, as a number."""
+        self.allowances = Allowances()
         self.standing: dict[Identity, int] = {}
         """What was seen to stand, or was written, as a number: other writes to an object change nothing of it."""
         self.stopped: dict[str, Stopped] = {}
@@ -276,17 +345,37 @@ class _Term:
 
     def settle(self, identity: Identity, finding: Finding) -> None:
         self.standing[identity] = _number(finding)
-        self.pending.pop(identity, None)
+        self.forget(identity)
 
     def stands(self, identity: Identity, finding: Finding) -> bool:
         return self.standing.get(identity) == _number(finding)
 
+    def forget(self, identity: Identity) -> None:
+        """Nothing is to be written of it."""
+        self.line.remove(identity)
+        self.prepared_for.pop(identity, None)
+
+    def hold(self, identity: Identity, until: float) -> None:
+        self.line.hold(identity, until)
+        self.prepared_for.pop(identity, None)
+
+    def take(self, identity: Identity, finding: Finding) -> Prepared | None:
+        """Its change, unless something else was found since that was prepared."""
+        change = self.line.remove(identity)
+        return change if self.prepared_for.pop(identity, None) == _number(finding) else None
+
+    def waiting(self) -> int:
+        return len(self.line) + len(self.unread)
+
+
+def _generation(finding: Finding) -> tuple[str, int] | None:
+    """Of the object that was looked at; None: it does not say."""
+    if isinstance(finding, OfRoute):
+        return finding.route.metadata.uid, finding.route.metadata.generation
+    if isinstance(finding, OfServer):
+        return finding.server.metadata.uid, finding.server.metadata.generation
+    return None
+
 
 def _number(finding: Finding) -> int:
-    meta = None
-    if isinstance(finding, OfRoute):
-        meta = finding.route.metadata
-    elif isinstance(finding, OfServer):
-        meta = finding.server.metadata
-    which = (meta.uid, meta.generation) if meta is not None else ()
-    return hash((which, conditions.verdicts(finding)))
+    return hash((_generation(finding), conditions.verdicts(finding)))

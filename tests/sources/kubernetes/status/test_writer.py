@@ -14,7 +14,7 @@ import pytest_asyncio
 from kthena_fast.kube import failures
 from kthena_fast.resources import crds
 from kthena_fast.routing.snapshot import Snapshot
-from kthena_fast.sources.kubernetes.status import writer
+from kthena_fast.sources.kubernetes.status import line, writer
 from kthena_fast.sources.kubernetes.status.writer import Writer
 from kthena_fast.telemetry import metrics
 from kthena_fast.telemetry.registry import Registry
@@ -195,13 +195,31 @@ async def test_a_lead_that_ends_between_reading_and_writing_writes_nothing_more(
         *[cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in (1, 2)]
     )
 
+    await one.settle()
+    written = one.kube.count("PATCH")
+    kube_apiserver.apply(cluster.model_server(kube_namespace, "s"))
+
     async def depose(what: str) -> None:
         if what.startswith("GET"):
             one.leads = False
 
     one.kube.after = depose
     await one.settle()
-    assert [one.kube.count(method) for method in ("GET", "PATCH")] == [1, 0]
+    assert [one.kube.count(method) for method in ("GET", "PATCH")] == [1, written]
+
+
+async def test_a_lead_that_ends_while_lists_are_read_writes_nothing(
+    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str
+) -> None:
+    one = replica()
+    kube_apiserver.apply(cluster.route(kube_namespace, "r", to("s")))
+
+    async def depose(what: str) -> None:
+        one.leads = False
+
+    one.kube.after = depose
+    await one.settle()
+    assert [what.split()[0] for what in one.kube.sent] == ["LIST"]
 
 
 async def test_conditions_of_others_stay_also_those_written_while_ours_are(
@@ -285,12 +303,13 @@ async def test_a_status_that_somebody_removed_is_restored_at_the_next_review(
 
 
 async def test_no_more_objects_are_written_than_the_rate_allows(
-    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str
+    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(writer, "RATE", 10.0)
+    monkeypatch.setattr(writer, "BURST", 20)
     one = replica()
-    count = writer.BURST + 15
     kube_apiserver.apply(
-        *[cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(count)]
+        *[cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(35)]
     )
     one.read()
     assert 0 < await one.turn() <= 1 / writer.RATE
@@ -299,7 +318,137 @@ async def test_no_more_objects_are_written_than_the_rate_allows(
     await one.turn()
     assert one.kube.count("PATCH") == writer.BURST + writer.RATE
     await one.turn()
-    assert one.kube.count("PATCH") == count
+    assert one.kube.count("PATCH") == 35
+
+
+async def test_what_was_read_in_a_list_is_written_in_one_request(
+    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str
+) -> None:
+    one = replica()
+    kube_apiserver.apply(
+        *[cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(120)]
+    )
+    await one.settle()
+    assert (one.kube.count("GET"), one.kube.count("PATCH")) == (0, 120)
+
+
+async def test_lists_are_read_only_as_fast_as_they_are_dealt_with(
+    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "AHEAD", 10)
+    monkeypatch.setattr(writer, "BURST", 1)
+    one = replica()
+    kube_apiserver.apply(
+        *[cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(60)]
+    )
+    one.read()
+    await one.turn()
+    # The first page has fifty; the servers come after the routes.
+    assert one.measured(metrics.STATUS_PENDING) == {(): 59.0}
+    assert one.kube.count("LIST", "modelservers") == 0
+    while one.kube.count("PATCH") < 60:
+        await one.turn()
+    assert one.kube.count("LIST", "modelservers") == 1
+    assert one.kube.count("GET") == 0
+
+
+async def test_a_list_of_which_the_rest_was_forgotten_is_begun_anew_without_a_word(
+    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = replica()
+    kube_apiserver.apply(route := cluster.route(kube_namespace, "r", to("s")))
+
+    async def forget(what: str) -> None:
+        if what.endswith("modelservers") and one.kube.count("LIST", "modelservers") == 1:
+            raise failures.ApiError(410, "Expired", "the provided continue parameter is too old")
+
+    one.kube.after = forget
+    await one.settle()
+    assert one.kube.count("PATCH") == 0
+    await one.turn()
+    assert [one.kube.count("LIST", plural) for plural in ("modelroutes", "modelservers")] == [1, 2]
+    assert "Accepted" in conditions_of(kube_apiserver, route)
+    assert not caplog.records
+
+
+async def test_what_is_found_anew_while_its_change_waits_is_read_again(
+    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "BURST", 1)
+    one = replica()
+    routes = [cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in (1, 2)]
+    kube_apiserver.apply(*routes)
+    one.read()
+    await one.writer.turn()
+    kube_apiserver.apply(cluster.model_server(kube_namespace, "s"))
+    await one.settle()
+    assert reasons_of(kube_apiserver, routes[1])["ResolvedRefs"] == ("True", "ResolvedRefs")
+
+
+async def test_of_a_slow_api_server_less_is_asked(
+    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str
+) -> None:
+    one = replica()
+    kube_apiserver.apply(
+        *[cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(5)]
+    )
+
+    async def take_a_while(what: str) -> None:
+        one.clock.now += 0.3
+
+    one.kube.before = take_a_while
+    one.read()
+    waits = []
+    while one.kube.count("PATCH") < 5:
+        waits.append(await one.writer.turn())
+        one.clock.now += waits[-1]
+    assert [wait for wait in waits if wait != writer.LOOK_EVERY] == [pytest.approx(0.3)] * 5
+
+
+async def test_a_pod_that_is_ready_every_other_second_makes_no_storm_of_writes(
+    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str
+) -> None:
+    one = replica()
+    server = cluster.model_server(kube_namespace, "s")
+    pod = apiserver.pod(kube_namespace, "p", "10.0.0.1", {"app": "s"})
+    kube_apiserver.apply(server, pod)
+    for second in range(120):
+        kube_apiserver.set_status(pod, apiserver.pod_status("10.0.0.1", is_ready=second % 2 == 0))
+        await one.settle()
+    assert one.kube.count("PATCH") <= line.BURST + 2
+    # It is as it is, and so it is said, be it a minute later.
+    for _ in range(62):
+        await one.settle()
+    assert reasons_of(kube_apiserver, server)["ResolvedRefs"] == ("False", "NoReadyPods")
+    sent = len(one.kube.sent)
+    # A new generation is somebody's who waits.
+    kube_apiserver.patch(server, {"spec": {"workloadPort": {"port": 8001}}})
+    await one.settle()
+    assert conditions_of(kube_apiserver, server)["Accepted"]["observedGeneration"] == 2
+    assert [what.split()[0] for what in one.kube.sent[sent:]] == ["GET", "PATCH"]
+
+
+async def test_an_object_that_others_write_all_the_time_is_not_fought_for(
+    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str
+) -> None:
+    one = replica()
+    kube_apiserver.apply(route := cluster.route(kube_namespace, "r", to("s")))
+
+    async def interfere(what: str) -> None:
+        if what.startswith("PATCH"):
+            number = one.kube.count("PATCH")
+            kube_apiserver.patch(route, {"metadata": {"labels": {"number": str(number)}}})
+
+    one.kube.before = interfere
+    one.read()
+    for _ in range(50):
+        await one.turn()
+    assert one.kube.count("PATCH") == line.BURST
+    assert one.measured(metrics.STATUS_PENDING) == {(): 1.0}
+    one.kube.before = cluster._nothing
+    one.clock.now += line.EVERY
+    await one.turn()
+    assert "Accepted" in conditions_of(kube_apiserver, route)
 
 
 async def test_snapshots_are_looked_at_no_more_than_once_a_second(
@@ -477,6 +626,9 @@ async def test_patience_that_the_api_server_asks_for_is_had_within_bounds(
     one.kube.before = busy
     assert await one.turn() == min(asked, writer.MAX_DELAY)
     assert one.measured(metrics.STATUS_PENDING) == {(): 1.0}
+    one.kube.before = cluster._nothing
+    # There is no burst for who was asked to wait.
+    assert 0 < await one.writer.turn() <= 1 / writer.RATE
 
 
 @pytest.mark.parametrize("at", ["before", "after"])
