@@ -28,7 +28,7 @@ from kthena_fast.serving import admin, certificate, listening, watched
 from kthena_fast.telemetry import metrics
 from kthena_fast.telemetry.lag import LoopLag
 from kthena_fast.telemetry.registry import Registry
-from kthena_fast.webhook import authority, self_made
+from kthena_fast.webhook import authority, connections, self_made
 from kthena_fast.webhook.cluster import Cluster
 from kthena_fast.webhook.configurations import Configurations
 from kthena_fast.webhook.endpoint import Endpoint
@@ -95,6 +95,7 @@ class Webhook:
         self._self_made: SelfMade | None = None
         self._shown: certificate.Shown | None = None
         self._ready = asyncio.Event()
+        self._connections = connections.Connections()
         self._socket: socket.socket | None = None
         self._listener: asyncio.Server | None = None
         self._runner: web.AppRunner | None = None
@@ -122,10 +123,12 @@ class Webhook:
         self._closing.callback(self.endpoint.close)
         # A caller that no longer waits ends its review.
         self._runner = web.AppRunner(
-            self.endpoint.application(health),
+            self.endpoint.application(health, [self._connections.follow]),
             access_log=None,
             handle_signals=False,
             handler_cancellation=True,
+            keepalive_timeout=connections.IDLE_TIMEOUT,
+            logger=connections.log,
             shutdown_timeout=self.settings.drain_timeout,
         )
         await self._runner.setup()
@@ -248,8 +251,10 @@ class Webhook:
         assert self._runner is not None
         assert self._socket is not None
         assert self._shown is not None
+        server = self._runner.server
+        assert server is not None
         self._listener = await asyncio.get_running_loop().create_server(
-            self._runner.server,  # type: ignore[arg-type]  # a factory of protocols, which aiohttp types otherwise
+            lambda: self._connections.accept(server()),
             sock=self._socket,
             backlog=listening.BACKLOG,
             ssl=self._shown.context,

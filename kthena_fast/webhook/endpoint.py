@@ -1,7 +1,8 @@
 """The reviews' way through HTTP: bytes of a request in, bytes of an answer out, and what bounds the work.
 
 1. A call that is wrong is answered with 400 (or 404, 405, 408, 413) and one sentence as plain text; with 503 where more
-   than `MAX_HELD` bytes of reviews would be held at once.
+   than `MAX_HELD` bytes of reviews would be held at once. Those of `SMALL` bytes are never too many: connections are
+   counted (`connections`). Bytes count when they come, so nobody takes room by announcing a body.
 2. A review of more than `SMALL` bytes is judged in one worker thread, one after the other, so that those of ordinary
    size are answered meanwhile; the cluster's objects are only looked at on the loop. A caller that leaves takes with it
    what still waits for the thread.
@@ -12,13 +13,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from kthena_fast.resources.external_model_provider import ExternalModelProvider
 from kthena_fast.resources.model_route import ModelRoute
@@ -47,7 +50,7 @@ MAX_REVIEW = 16 * 2**20
 `\\u003c` there takes more bytes here."""
 
 MAX_HELD = 32 * 2**20
-"""Bytes of all reviews that are being read or judged."""
+"""Bytes of all larger reviews that are being read or judged."""
 
 SMALL = 16 * 2**10
 """Bytes up to which a review is judged at once: some milliseconds at worst."""
@@ -80,9 +83,9 @@ class Endpoint:
         """Give up what waits for the worker."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    def application(self, pages: Mapping[str, Page]) -> web.Application:
+    def application(self, pages: Mapping[str, Page], middlewares: Iterable[Middleware] = ()) -> web.Application:
         """The reviews' paths, and the health pages beside them."""
-        application = web.Application(client_max_size=MAX_REVIEW)
+        application = web.Application(middlewares=middlewares)
         for path, kind in PATHS.items():
             application.router.add_post(path, self._handler(kind))
         for path, page in pages.items():
@@ -123,27 +126,39 @@ class Endpoint:
         size = request.content_length
         if size is not None and size > MAX_REVIEW:
             raise _Answered(413, f"the review has {size} bytes; {MAX_REVIEW} are allowed", "malformed")
-        reserved = MAX_REVIEW if size is None else size
-        if self._held + reserved > MAX_HELD:
-            raise _Answered(503, "too many bytes of reviews are being looked at already", "overloaded")
-        self._held += reserved
-        try:
-            body = await _read(request)
-            if len(body) <= SMALL:
-                review, verdict = _judged(body, kind)
-            else:
-                judging = asyncio.get_running_loop().run_in_executor(self._worker, _judged, body, kind)
-                review, verdict = await judging
-        except reviews.BadReview as problem:
-            raise _Answered(400, str(problem), "malformed") from problem
-        finally:
-            self._held -= reserved
+        with self._holding() as hold:
+            try:
+                body = await _read(request, hold if size is None or size > SMALL else _free)
+                if len(body) <= SMALL:
+                    review, verdict = _judged(body, kind)
+                else:
+                    judging = asyncio.get_running_loop().run_in_executor(self._worker, _judged, body, kind)
+                    review, verdict = await judging
+            except reviews.BadReview as problem:
+                raise _Answered(400, str(problem), "malformed") from problem
         warnings = judgement.warnings(verdict, self._cluster)
         self._registry.value(metrics.WEBHOOK_WARNINGS, kind).add(len(warnings))
         if not verdict.reasons:
             return reviews.allow(review.uid, warnings), "allowed"
         _log_refusal(review, verdict)
         return reviews.refuse(review, verdict.reasons, warnings), "refused"
+
+    @contextlib.contextmanager
+    def _holding(self) -> Iterator[Callable[[int], None]]:
+        """Give a function that counts bytes as held until the end of the block, or answers that they are too many."""
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            if self._held + size > MAX_HELD:
+                raise _Answered(503, "too many bytes of reviews are being looked at already", "overloaded")
+            self._held += size
+            held += size
+
+        try:
+            yield hold
+        finally:
+            self._held -= held
 
     def _count(self, kind: str, verdict: str, seconds: float) -> None:
         self._registry.value(metrics.WEBHOOK_REVIEWS, kind, verdict).add(1.0)
@@ -167,14 +182,26 @@ def _log_refusal(review: reviews.Review, verdict: judgement.Verdict) -> None:
     )
 
 
-async def _read(request: web.Request) -> bytes:
+async def _read(request: web.Request, hold: Callable[[int], None]) -> bytes:
+    parts: list[bytes] = []
+    size = 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
-            return await request.read()
+            async for part in request.content.iter_any():
+                hold(len(part))
+                size += len(part)
+                if size > MAX_REVIEW:
+                    raise _Answered(413, f"the review has more than {MAX_REVIEW} bytes", "malformed")
+                parts.append(part)
     except TimeoutError:
         raise _Answered(408, f"the review did not arrive within {BODY_TIMEOUT:g} s", "malformed") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise _Answered(413, f"the review has more than {MAX_REVIEW} bytes", "malformed") from None
+    except web.RequestPayloadError as problem:
+        raise _Answered(400, f"the body breaks HTTP's rules: {problem}", "malformed") from None
+    return b"".join(parts)
+
+
+def _free(_: int) -> None:
+    """Bytes that need not be counted."""
 
 
 def _page(page: Page) -> Handler:

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from kthena_fast.webhook import endpoint, judgement, reviews
+from kthena_fast.webhook import connections, endpoint, judgement, reviews
 from tests.gateway import processes
 from tests.resources import corpus
 from tests.webhook import asking
@@ -282,3 +282,53 @@ async def test_bytes_that_are_no_http_are_refused(tmp_path: Path) -> None:
             assert not (await asyncio.wait_for(reader.read(), asking.PATIENCE)).startswith(b"HTTP/")
         writer.close()
         assert (await scene.ask(asking.review(corpus.route()))).allowed
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: one\r\n\r\n", "Content-Length"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "Duplicate Content-Length"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "PRI"),
+    ],
+)
+async def test_a_call_that_breaks_http_is_logged_in_one_line(
+    sent: bytes, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asking.scene(tmp_path) as scene:
+        reader, writer = await asyncio.open_connection("127.0.0.1", scene.webhook.port, ssl=scene.context)
+        writer.write(sent)
+        answer = await asyncio.wait_for(reader.read(), asking.PATIENCE)
+        assert b" 400 " in answer.splitlines()[0]
+        writer.close()
+    (record,) = [record for record in caplog.records if record.name == connections.log.name]
+    assert (record.levelname, record.exc_info) == ("WARNING", None)
+    assert said in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
+async def test_whoever_only_announces_bodies_takes_no_room_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "MAX_HELD", 4 * endpoint.SMALL)
+    big = b"Content-Length: %d" % endpoint.MAX_REVIEW
+    writers = []
+    async with asking.scene(tmp_path) as scene:
+        for length in (big, b"Transfer-Encoding: chunked") * 4:
+            head = BEGUN.partition(b"Content-Length")[0] + length + b"\r\n\r\n"
+            _, writer = await asyncio.open_connection("127.0.0.1", scene.webhook.port, ssl=scene.context)
+            writer.write(head)
+            writers.append(writer)
+        assert (await scene.ask(asking.review(large(2 * endpoint.SMALL)))).allowed
+        for writer in writers:
+            writer.close()
+
+
+async def test_a_small_review_is_answered_however_many_bytes_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "MAX_HELD", 0)
+    async with asking.scene(tmp_path) as scene:
+        assert (await scene.ask(asking.review(corpus.route()))).allowed
+        assert (await scene.ask(asking.review(large(2 * endpoint.SMALL)))).status == 503
+        assert scene.endpoint._held == 0
