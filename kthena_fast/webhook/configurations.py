@@ -1,7 +1,10 @@
 """The ValidatingWebhookConfigurations that name our Service, and the `caBundle` in them.
 
 1. Only entries whose `clientConfig.service` is ours are touched, and of those only the `caBundle`.
-2. They are watched, so that one that is created anew, or emptied, has its bundle again at once.
+2. They are watched, so that one that is created anew, or emptied, has its bundle again at once. What stands in them is
+   what the watch says: the answer to our own change may be older.
+3. Somebody else may set the bundle too, cert-manager's injector for instance, and as soon as we do. So one configuration
+   is given its bundle `BURST` times, and then once in `EVERY` seconds, and that is said.
 """
 
 from __future__ import annotations
@@ -10,13 +13,18 @@ import asyncio
 import base64
 import binascii
 import logging
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from kthena_fast.kube import client, failures, reflector
+from kthena_fast.kube.bucket import Bucket
 
 log = logging.getLogger(__name__)
+
+BURST = 5
+EVERY = 60.0
 
 PATH = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
@@ -24,7 +32,14 @@ PATH = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 class Configurations:
     """What there is of them, kept current by `run`; a `kube.reflector.Store`."""
 
-    def __init__(self, kube: client.Client, namespace: str, service: str, name: str = "") -> None:
+    def __init__(
+        self,
+        kube: client.Client,
+        namespace: str,
+        service: str,
+        name: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`name` empty: all that name the service."""
         self.changed = asyncio.Event()
         """Set when one came, changed or went, and when they were read for the first time."""
@@ -32,6 +47,10 @@ class Configurations:
         self._service = (namespace, service)
         self._there: dict[str, client.Object] = {}
         self._listed: set[str] = set()
+        self._clock = clock
+        self._allowances: dict[str, Bucket] = {}
+        """By uid: one that is created anew is another one."""
+        self._said: set[str] = set()
         query = {"fieldSelector": f"metadata.name={name}"} if name else None
         self._reflector = reflector.Reflector(kube, PATH, self, query, on_change=_say)
 
@@ -46,11 +65,27 @@ class Configurations:
         """
         for name, obj in list(self._there.items()):
             lacking = list(self._lacking(obj, bundle))
-            if lacking:
-                self._there[name] = await self._give(name, obj, lacking, bundle)
-        return self._reflector.synced and self._reflector.fault is None
+            if lacking and self._may_give(name, obj["metadata"]["uid"]):
+                await self._give(name, obj, lacking, bundle)
+        all_have = not any(any(self._lacking(obj, bundle)) for obj in self._there.values())
+        return all_have and self._reflector.synced and self._reflector.fault is None
 
-    async def _give(self, name: str, obj: client.Object, entries: list[str], bundle: bytes) -> client.Object:
+    def _may_give(self, name: str, uid: str) -> bool:
+        now = self._clock()
+        allowance = self._allowances.setdefault(uid, Bucket(1 / EVERY, BURST, now))
+        if not allowance.take(now):
+            return True
+        if name not in self._said:
+            self._said.add(name)
+            log.warning(
+                "somebody else sets the caBundle of %s again and again, so it is set back every %g s only; "
+                "leave it to one of the two",
+                name,
+                EVERY,
+            )
+        return False
+
+    async def _give(self, name: str, obj: client.Object, entries: list[str], bundle: bytes) -> None:
         text = base64.b64encode(bundle).decode()
         change = {
             # Whoever changed it meanwhile is watched, and looked at anew.
@@ -58,13 +93,12 @@ class Configurations:
             "webhooks": [{"name": entry, "clientConfig": {"caBundle": text}} for entry in entries],
         }
         try:
-            patched = await self._kube.patch(f"{PATH}/{quote(name, safe='')}", change, client.PatchType.STRATEGIC)
+            await self._kube.patch(f"{PATH}/{quote(name, safe='')}", change, client.PatchType.STRATEGIC)
         except failures.ApiError as refusal:
             if refusal.is_conflict or refusal.is_not_found:
-                return obj
+                return
             raise
         log.info("the caBundle of %s is set in %s", ", ".join(entries), name)
-        return patched
 
     def _lacking(self, obj: client.Object, bundle: bytes) -> Iterator[str]:
         """The entries that call our service and have not this bundle."""
@@ -83,15 +117,20 @@ class Configurations:
         self._there[name] = obj
 
     def drop(self, obj: Any) -> None:
-        self._there.pop(obj["metadata"]["name"], None)
+        self._forget(obj["metadata"]["name"])
 
     def settle(self) -> None:
         for name in self._there.keys() - self._listed:
-            del self._there[name]
+            self._forget(name)
         self.changed.set()
 
     def flush(self) -> None:
         self.changed.set()
+
+    def _forget(self, name: str) -> None:
+        gone = self._there.pop(name, None)
+        if gone is not None:
+            self._allowances.pop(gone["metadata"]["uid"], None)
 
 
 def _bundle(config: Mapping[str, Any]) -> bytes:

@@ -1,9 +1,9 @@
 """The connections of callers, bounded in number and time: whoever can reach the port may open some.
 
-1. A head has `HEAD_TIMEOUT` from its first byte, and everything from there to the end of the answer `ANSWER_TIMEOUT`: then
-   the connection is closed, whatever its caller waits for. A body has its own, shorter time (`endpoint`).
-2. Between two requests, and before the first, a connection may stay for `IDLE_TIMEOUT`, which is longer than an API server
-   keeps one: a review that goes out while its connection is closed would be lost.
+1. A head has `HEAD_TIMEOUT` from its first byte, and everything from there to the end of the answer `ANSWER_TIMEOUT`:
+   then the connection is closed, whatever its caller waits for. A body has its own, shorter time (`endpoint`).
+2. Between two requests, and before the first, a connection may stay for `IDLE_TIMEOUT`, which is longer than an API
+   server keeps one: a review that goes out while its connection is closed would be lost.
 3. There are at most `MAX_CONNECTIONS`, since each takes up to 100 KiB. For one more, the one goes that has been idle
    longest, or, where none is, the new one.
 """

@@ -16,6 +16,10 @@ from tests.webhook.asking import Scene
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
+REVIEW = (
+    b"POST /validate/modelroute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+)
+
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -99,14 +103,7 @@ async def test_for_one_connection_too_many_the_longest_idle_goes(
 async def test_where_all_are_busy_the_new_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
     async with asking.scene(tmp_path) as scene:
-        busy = [
-            await connected(
-                scene,
-                b"POST /validate/modelroute HTTP/1.1\r\nHost: x\r\n"
-                b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
-            )
-            for _ in range(2)
-        ]
+        busy = [await connected(scene, REVIEW % 9 + b"{") for _ in range(2)]
 
         async def are_busy() -> bool:
             return len(scene.webhook._connections) == 2 and not scene.webhook._connections._idle
@@ -128,8 +125,7 @@ async def test_an_answer_that_is_not_fetched_is_not_kept(tmp_path: Path, monkeyp
     monkeypatch.setattr(judgement, "judge", lambda _: judgement.Verdict(reasons, []))
     async with asking.scene(tmp_path) as scene:
         body = orjson.dumps(asking.review(corpus.route()))
-        head = b"POST /validate/modelroute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        one = (head % len(body) + body) * 100
+        one = (REVIEW % len(body) + body) * 100
         reader, writer = await connected(scene, one)
         reader._transport.pause_reading()  # type: ignore[attr-defined]  # nothing public stops a reader at once
         await until_open(scene, 1)

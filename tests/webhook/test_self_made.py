@@ -17,7 +17,7 @@ import trustme
 
 from kthena_fast.kube import client, configuration, failures
 from kthena_fast.settings import Settings
-from kthena_fast.webhook import app, authority, self_made
+from kthena_fast.webhook import app, authority, configurations, self_made
 from kthena_fast.webhook.configurations import Configurations
 from kthena_fast.webhook.secret import Secret
 from tests.gateway import processes
@@ -207,6 +207,82 @@ async def test_a_configuration_that_is_created_anew_or_emptied_has_its_bundle_ag
 
         await asyncio.to_thread(spoil)
         await cluster.has(bundle, bundle)
+
+
+async def test_with_somebody_who_sets_the_bundle_too_there_is_no_endless_fight(
+    cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """cert-manager's injector answers a change within milliseconds."""
+    foreign = base64.b64encode(trustme.CA().cert_pem.bytes()).decode()
+
+    def spoil() -> None:
+        found = cluster.server.get(registration(cluster.namespace, cluster.config))
+        for entry in found["webhooks"]:
+            entry["clientConfig"]["caBundle"] = foreign
+        cluster.server.request("PUT", path_of(found), found)
+
+    def warnings() -> list[str]:
+        return [record.getMessage() for record in caplog.records if "somebody else sets" in record.getMessage()]
+
+    async def is_told() -> bool:
+        return bool(warnings())
+
+    async with serving(cluster, tmp_path):
+        bundle = (await asyncio.to_thread(cluster.secret))["ca.crt"]
+        await asyncio.to_thread(cluster.register)
+        for _ in range(configurations.BURST):
+            await cluster.has(bundle, bundle)
+            await asyncio.to_thread(spoil)
+        await processes.until(is_told)
+        assert await asyncio.to_thread(cluster.bundles) == [base64.b64decode(foreign)] * 2
+        # One that is created anew is no part of it.
+        await asyncio.to_thread(cluster.unregister)
+        await asyncio.to_thread(cluster.register)
+        await cluster.has(bundle, bundle)
+    assert len(warnings()) == 1
+
+
+async def test_who_sets_the_bundle_before_our_change_is_answered_is_noticed(cluster: Cluster) -> None:
+    foreign = trustme.CA().cert_pem.bytes()
+    await asyncio.to_thread(cluster.register)
+
+    class Slow(client.Client):
+        """The watch has told of what somebody else did by the time the first answer comes."""
+
+        is_first = True
+
+        async def patch(self, *arguments: Any) -> client.Object:
+            answer = await super().patch(*arguments)
+            if self.is_first:
+                self.is_first = False
+                await asyncio.to_thread(spoil)
+                await processes.until(is_spoilt)
+            return answer
+
+    def spoil() -> None:
+        found = cluster.server.get(registration(cluster.namespace, cluster.config))
+        for entry in found["webhooks"]:
+            entry["clientConfig"]["caBundle"] = base64.b64encode(foreign).decode()
+        cluster.server.request("PUT", path_of(found), found)
+
+    async def is_spoilt() -> bool:
+        return not any(kept._lacking(kept._there[cluster.config], foreign))
+
+    async with Slow(configuration.from_files([cluster.server.kubeconfig])) as kube:
+        kept = Configurations(kube, cluster.namespace, SERVICE, cluster.config)
+        running = asyncio.create_task(kept.run())
+        bundle = trustme.CA().cert_pem.bytes()
+        try:
+            async with asyncio.timeout(processes.PATIENCE):
+                await kept.changed.wait()
+                assert await kept.keep(bundle) is False
+                while not await kept.keep(bundle):
+                    await kept.changed.wait()
+                    kept.changed.clear()
+            assert await asyncio.to_thread(cluster.bundles) == [bundle, bundle]
+        finally:
+            running.cancel()
+            await asyncio.wait((running,))
 
 
 async def test_only_entries_that_name_the_service_are_touched(cluster: Cluster, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Objects whose status is to be written: which is next, and which has been written often enough for now.
 
 1. What has to be written of an object that was read is kept with its place; of the others only the place is.
-2. Of one generation an object is written `BURST` times, and then once in `EVERY` seconds: a pod that is ready every other
-   second would otherwise have its ModelServer written as often, and so would an object that somebody else keeps
-   writing to. A new generation is written at once, for somebody waits for it.
+2. Of one generation an object is written `BURST` times, and then once in `EVERY` seconds: a pod that is ready every
+   other second would otherwise have its ModelServer written as often, and so would an object that somebody else
+   keeps writing to. A new generation is written at once, for somebody waits for it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Hashable
 
 from kthena_fast.routing.findings import Identity
-from kthena_fast.sources.kubernetes.status.bucket import Bucket
+from kthena_fast.kube.bucket import Bucket
 from kthena_fast.sources.kubernetes.status.update import Prepared
 
 EVERY = 60.0

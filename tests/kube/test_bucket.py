@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kthena_fast.sources.kubernetes.status.bucket import Bucket
+from kthena_fast.kube.bucket import Bucket
 
 
 def test_a_bucket_gives_a_burst_and_then_its_rate() -> None:
