@@ -3,8 +3,8 @@
 1. Only entries whose `clientConfig.service` is ours are touched, and of those only the `caBundle`.
 2. They are watched, so that one that is created anew, or emptied, has its bundle again at once. What stands in them is
    what the watch says: the answer to our own change may be older.
-3. Somebody else may set the bundle too, cert-manager's injector for instance, and as soon as we do. So one configuration
-   is given its bundle `BURST` times, and then once in `EVERY` seconds, and that is said.
+3. Somebody else may set the bundle too, cert-manager's injector for instance, and as soon as we do. So one
+   configuration is given its bundle `BURST` times, and then once in `EVERY` seconds, and that is said.
 """
 
 from __future__ import annotations

@@ -124,6 +124,13 @@ class Inventory:
             # It serves nothing either way; its pods come as they become known.
             self.builder.put_server(server)
 
+    def drop_pod(self, key: str) -> bool:
+        """Whether it was there."""
+        if key not in self.builder.pods:
+            return False
+        self.builder.drop_pod(key)
+        return True
+
     def on_pods(self) -> None:
         """Pods are known better than before."""
         for key, server in list(self._waiting.items()):
@@ -211,10 +218,15 @@ class PodStore:
 
     KIND = "Pod"
 
-    def __init__(self, inventory: Inventory, namespace: str, keys: frozenset[str]) -> None:
+    def __init__(
+        self, inventory: Inventory, namespace: str, keys: frozenset[str], on_settled: Callable[[], None] = lambda: None
+    ) -> None:
         self.keys = keys
         self.is_settled = False
         """Whether all pods were read with the labels of `keys`."""
+        self.left_out: set[str] = set()
+        """Namespaces whose pods another store has by now: what comes here may be older."""
+        self._on_settled = on_settled
         self._inventory = inventory
         self._namespace = namespace
         self._seen: set[str] = set()
@@ -228,6 +240,8 @@ class PodStore:
         """See `kube.reflector.Store`."""
         inventory, key = self._inventory, _key(obj)
         self._seen.add(key)
+        if self._is_left_out(key):
+            return
         before = inventory.builder.pods.get(key)
         try:
             record = pods.project(obj, self.keys, before if isinstance(before, PodRecord) else None)
@@ -245,17 +259,19 @@ class PodStore:
     def drop(self, obj: Any) -> None:
         """See `kube.reflector.Store`."""
         key = _key(obj)
-        self._inventory.accept(self.KIND, key)
-        self._forget(key)
+        if not self._is_left_out(key):
+            self._inventory.accept(self.KIND, key)
+            self._forget(key)
 
     def settle(self) -> None:
         """See `kube.reflector.Store`."""
         for key in self._inventory.keys(self.KIND, self._namespace):
-            if key not in self._seen:
+            if key not in self._seen and not self._is_left_out(key):
                 self._inventory.accept(self.KIND, key)
                 self._forget(key)
         self._seen = set()
         self.is_settled = True
+        self._on_settled()
         self._inventory.on_pods()
         self._is_changed = True
 
@@ -265,9 +281,11 @@ class PodStore:
             self._is_changed = False
             self._inventory.tell()
 
+    def _is_left_out(self, key: str) -> bool:
+        return bool(self.left_out) and key.partition("/")[0] in self.left_out
+
     def _forget(self, key: str) -> None:
-        if key in self._inventory.builder.pods:
-            self._inventory.builder.drop_pod(key)
+        if self._inventory.drop_pod(key):
             self._is_changed = True
 
 

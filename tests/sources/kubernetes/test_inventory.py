@@ -187,7 +187,7 @@ class Watches:
         return sorted(self.watches.reflectors)
 
     def settle(self, *pods: dict[str, Any]) -> None:
-        for scope, watch in self.watches._running.items():
+        for scope, watch in list(self.watches._running.items()):
             listed(watch.store, *(pod for pod in pods if scope in (ALL, pod["metadata"]["namespace"])))
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Hashable
 
-from kthena_fast.routing.findings import Identity
 from kthena_fast.kube.bucket import Bucket
+from kthena_fast.routing.findings import Identity
 from kthena_fast.sources.kubernetes.status.update import Prepared
 
 EVERY = 60.0

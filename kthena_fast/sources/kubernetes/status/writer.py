@@ -25,10 +25,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from kthena_fast.kube import failures
+from kthena_fast.kube.bucket import Bucket
 from kthena_fast.routing import conditions
 from kthena_fast.routing.findings import Finding, Findings, Identity, OfRoute, OfServer
 from kthena_fast.sources.kubernetes.status import update
-from kthena_fast.kube.bucket import Bucket
 from kthena_fast.sources.kubernetes.status.lease import utc_now
 from kthena_fast.sources.kubernetes.status.line import Allowances, Line
 from kthena_fast.sources.kubernetes.status.review import Review
