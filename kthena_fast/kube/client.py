@@ -184,9 +184,11 @@ class Client:
             if not isinstance(items, list) or not isinstance(meta, dict):
                 raise failures.Malformed(f"GET {path}: the answer is no list")
             yield Page(items, str(meta.get("resourceVersion") or ""))
-            token = meta.get("continue") or ""
+            before, token = token, meta.get("continue") or ""
             if not token:
                 return
+            if token == before:
+                raise failures.Malformed(f"GET {path}: the list does not end, for a page names itself as the next one")
             limit = max(1, min(MAX_PAGE_OBJECTS, len(items) * PAGE_BYTES // len(text)))
 
     # Requests
@@ -251,6 +253,11 @@ class Client:
         except aiohttp.ClientConnectorError as error:
             # Its own text shows an object of Python.
             raise failures.Unreachable(f"{what}: {self.cluster.server}: {_told(error.os_error)}") from error
+        except aiohttp.SocketTimeoutError as error:
+            raise failures.Silent(f"{what}: nothing came for {limits.sock_read:g} s") from error
+        except aiohttp.ClientPayloadError as error:
+            # The same.
+            raise failures.Unreachable(f"{what}: the connection ended within the answer") from error
         except aiohttp.ClientError as error:
             raise failures.Unreachable(f"{what}: {_told(error)}") from error
         except TimeoutError as error:

@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 
+GONE = ("Expired", "Gone")
+TOO_LARGE = "ResourceVersionTooLarge"
+"""Kubernetes' words."""
+
+
 class KubeError(Exception):
     """A request to the API server had no success; says why in one line."""
 
@@ -38,7 +43,14 @@ class ApiError(KubeError):
     @property
     def is_gone(self) -> bool:
         """The version that was asked for is too old: list anew."""
-        return self.status == 410
+        return self.status == 410 or self.reason in GONE
+
+    @property
+    def is_of_another_history(self) -> bool:
+        """The version that was asked for is none of this server's, as after etcd was restored: list anew."""
+        return self.status == 400 or any(
+            isinstance(cause, dict) and cause.get("reason") == TOO_LARGE for cause in self.causes
+        )
 
     @property
     def is_forbidden(self) -> bool:
@@ -48,6 +60,10 @@ class ApiError(KubeError):
 
 class Unreachable(KubeError):
     """No usable answer: the connection failed or broke, time ran out, or there is nothing to say who we are with."""
+
+
+class Silent(Unreachable):
+    """A watch says nothing, not even that nothing happened."""
 
 
 class Malformed(Unreachable):

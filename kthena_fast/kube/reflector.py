@@ -2,8 +2,10 @@
 
 1. What was read stays while the API server cannot be reached; a `Store` is told of differences only, and after a list
    of what is gone (`settle`).
-2. A watch that ended goes on from the last version that came, bookmarks included. Only where that is too old (410), or
-   something came that cannot be understood, is everything listed anew.
+2. A watch that ended goes on from the last version that came, bookmarks included. Everything is listed anew where that
+   is too old (410), where something came that cannot be understood, and where the server does not know that version
+   any more or yet: after etcd was restored, versions count from where they were, and a watch from a later one stays
+   silent until they have come so far.
 3. After a failure the next try waits: twice as long each time, up to `MAX_DELAY`, and never all clients in step. What
    the API server asks to wait (`Retry-After`) is waited. A watch that ends at once, again and again, counts as failing.
 4. A kind that is not there (404) and a right that is missing (403) may both come: they are failures like any other.
@@ -92,13 +94,17 @@ class Reflector:
                         await self._list()
                 await self._watch()
             except failures.ApiError as error:
-                if error.is_gone:
+                if error.is_gone and self._version:
                     # No fault: a list says what happened meanwhile.
                     log.debug("%s is listed anew: %s", self.path, error)
                     self._version = ""
+                elif error.is_gone and not self._failed:
+                    log.debug("the list of %s begins anew: %s", self.path, error)
                 else:
+                    if error.is_of_another_history:
+                        self._version = ""
                     self._stand(error)
-            except failures.Malformed as error:
+            except (failures.Malformed, failures.Silent) as error:
                 self._version = ""
                 self._stand(error)
             except failures.Unreachable as error:
@@ -106,6 +112,7 @@ class Reflector:
             except Exception:
                 log.exception("%s: what was read could not be taken in; everything is read anew", self.path)
                 self._version = ""
+                self._stand(failures.Malformed("what was read could not be taken in: see the log"))
             await asyncio.sleep(self._delay())
 
     async def _list(self) -> None:

@@ -30,9 +30,9 @@ def event(kind: str, name: str, version: str, **more: Any) -> bytes:
     return orjson.dumps({"type": kind, "object": thing(name, version, **more)}) + b"\n"
 
 
-def error(code: int, reason: str) -> bytes:
+def error(code: int, reason: str, **more: Any) -> bytes:
     """An event that tells of an error."""
-    return orjson.dumps({"type": "ERROR", "object": {"kind": "Status", "code": code, "reason": reason}}) + b"\n"
+    return orjson.dumps({"type": "ERROR", "object": {"kind": "Status", "code": code, "reason": reason, **more}}) + b"\n"
 
 
 def raw(body: bytes, status: int = 200, **headers: str) -> Answer:

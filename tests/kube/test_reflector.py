@@ -262,19 +262,91 @@ async def test_a_list_that_the_server_forgets_between_two_pages_begins_anew() ->
     assert [query.get("continue") for query in api.asked] == [None, "t", None, "u", None]
 
 
-async def test_a_watch_that_goes_silent_is_given_up() -> None:
+async def test_a_watch_that_goes_silent_is_given_up_and_everything_listed_anew() -> None:
+    """etcd was restored from a backup, say: versions are smaller now, and no later one comes for a long time."""
     async with (
         breaking.server(
-            breaking.listing("a", version="1"),
-            breaking.watching(event("ADDED", "b", "2"), stays=True),
-            breaking.watching(event("ADDED", "c", "3"), stays=True),
+            breaking.listing("a", version="100"),
+            breaking.watching(event("ADDED", "b", "101"), stays=True),
+            breaking.listing("a", version="7"),
+            breaking.watching(event("ADDED", "c", "8"), stays=True),
         ) as api,
         Client(api.cluster) as kube,
     ):
         store = Kept()
-        async with reflecting(kube, store, silence=0.2):
-            await store.until("a", "b", "c")
-    assert [query.get("resourceVersion") for query in api.asked[:3]] == [None, "1", "2"]
+        async with reflecting(kube, store, silence=0.2) as (_, stood):
+            await store.until("a", "c")
+    assert [query.get("resourceVersion") for query in api.asked[:4]] == [None, "100", None, "7"]
+    assert stood[:3] == ["current", f"GET {PATH}: nothing came for 0.2 s", "current"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        breaking.refusal(400, "BadRequest"),
+        breaking.watching(
+            breaking.error(504, "Timeout", details={"causes": [{"reason": "ResourceVersionTooLarge"}]}),
+        ),
+    ],
+)
+async def test_a_version_of_another_history_is_not_asked_for_again(said: breaking.Answer) -> None:
+    async with (
+        breaking.server(
+            breaking.listing("a", version="100"),
+            said,
+            breaking.listing("b", version="7"),
+            breaking.watching(stays=True),
+        ) as api,
+        Client(api.cluster) as kube,
+    ):
+        store = Kept()
+        async with reflecting(kube, store):
+            await store.until("b")
+            await api.until_asked(4)
+    assert [query.get("resourceVersion") for query in api.asked] == [None, "100", None, "7"]
+
+
+async def test_a_watch_that_is_too_old_may_say_so_by_its_reason_alone() -> None:
+    async with (
+        breaking.server(
+            breaking.listing("a", version="1"),
+            breaking.watching(breaking.error(0, "Expired")),
+            breaking.listing("b", version="7"),
+            breaking.watching(stays=True),
+        ) as api,
+        Client(api.cluster) as kube,
+    ):
+        store = Kept()
+        async with reflecting(kube, store) as (_, stood):
+            await store.until("b")
+            await api.until_asked(4)
+        assert stood == ["current"]
+
+
+async def test_a_list_that_is_forgotten_again_and_again_is_told() -> None:
+    answers = (breaking.listing("a", version="1", token="t"), breaking.refusal(410, "Expired"))
+    async with breaking.server(*answers * 3, breaking.refusal(410, "Expired")) as api, Client(api.cluster) as kube:
+        async with reflecting(kube, Kept()) as (made, stood):
+            await api.until_asked(5)
+            assert stood == ["410 Expired: it is Expired"]
+            assert not made.synced
+
+
+async def test_a_list_that_does_not_end_is_given_up() -> None:
+    async with (
+        breaking.server(
+            breaking.listing("a", version="1", token="t"),
+            breaking.listing("b", version="1", token="t"),
+            breaking.listing("a", version="1"),
+            breaking.watching(stays=True),
+        ) as api,
+        Client(api.cluster) as kube,
+    ):
+        store = Kept()
+        async with reflecting(kube, store) as (_, stood):
+            await store.until("a")
+            await api.until_asked(4)
+    assert stood == [f"GET {PATH}: the list does not end, for a page names itself as the next one", "current"]
 
 
 async def test_what_the_server_asks_to_wait_is_waited() -> None:
@@ -344,10 +416,11 @@ async def test_a_fault_of_the_store_is_logged_and_everything_read_anew(caplog: p
         store = Kept()
         store.fails_on = "b"
         with caplog.at_level(logging.ERROR):
-            async with reflecting(kube, store) as (made, _):
+            async with reflecting(kube, store) as (made, stood):
                 await store.until("a", "b")
                 await api.until_asked(4)
                 assert made.lists == 2
+    assert stood == ["current", "what was read could not be taken in: see the log", "current"]
     assert "could not be taken in" in caplog.text
 
 
