@@ -3,6 +3,7 @@
 1. A request ends within `timeout` seconds, in a mapping, an `ApiError` or an `Unreachable`, and is sent once: whether
    another try makes sense is the caller's to say. Only a 401 is answered by one more try, with renewed credentials.
 2. Nothing that comes is held without a bound: an answer, a page and a line of a watch each have their largest size.
+   Under a CRD that keeps unknown fields an object may be nested deeper than can be read; that part of it is left out.
 3. A list is read in pages of about `PAGE_BYTES`, however large its objects are, since a page is decoded in one piece
    while the loop waits.
 4. A watch that says nothing for `SILENCE` is taken for dead: bookmarks come every minute. A peer that is gone without
@@ -27,6 +28,7 @@ import orjson
 
 from kthena_fast import __version__
 from kthena_fast.kube import failures
+from kthena_fast.wire import nesting
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -375,7 +377,7 @@ async def _events(response: aiohttp.ClientResponse, path: str) -> AsyncGenerator
 
 def _event(line: bytes, path: str) -> Event:
     try:
-        said = orjson.loads(line)
+        said, _ = nesting.loads(line)
         kind, obj = said["type"], said["object"]
     except (ValueError, KeyError, TypeError) as error:
         raise failures.Malformed(f"watching {path}: an event cannot be understood: {error!r}") from None
@@ -388,7 +390,7 @@ def _event(line: bytes, path: str) -> Event:
 
 def _mapping(text: bytes, path: str) -> Object:
     try:
-        found = orjson.loads(text)
+        found, _ = nesting.loads(text)
     except ValueError as error:
         raise failures.Malformed(f"the answer of {path} is no JSON: {error}") from None
     if not isinstance(found, dict):

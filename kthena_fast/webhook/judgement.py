@@ -52,9 +52,11 @@ def judge(review: Review) -> Verdict:
     try:
         if review.operation == "UPDATE" and review.object.get("spec") == review.old_object.get("spec"):
             return Verdict([], list(_on_metadata(review)))
-        return _on_object(review)
+        if not review.is_cut:
+            return _on_object(review)
     except RecursionError:
-        raise BadReview("request.object is nested deeper than any object of ours can be") from None
+        pass
+    raise BadReview("request.object is nested deeper than any object of ours can be")
 
 
 def warnings(verdict: Verdict, cluster: Cluster) -> list[str]:

@@ -14,6 +14,7 @@ import orjson
 
 from kthena_fast.resources import decoding
 from kthena_fast.telemetry import one_line
+from kthena_fast.wire import nesting
 
 API_VERSION = "admission.k8s.io/v1"
 
@@ -47,6 +48,8 @@ class Review:
     """As it would be stored; empty for a deletion."""
     old_object: Mapping[str, Any]
     """As it is stored; empty for a creation."""
+    is_cut: bool = False
+    """Whether parts are missing for which an object is nested too deep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def read(body: bytes, kind: str) -> Review:
 
 def _read(body: bytes, kind: str) -> Review:
     try:
-        review = orjson.loads(body)
+        review, is_cut = nesting.loads(body)
     except orjson.JSONDecodeError as fault:
         raise BadReview(f"the body is not JSON: {fault}") from None
     if not isinstance(review, dict):
@@ -95,6 +98,7 @@ def _read(body: bytes, kind: str) -> Review:
         user=_text(user, "username") if isinstance(user, dict) else "",
         object=_object(request, "object"),
         old_object=_object(request, "oldObject"),
+        is_cut=is_cut,
     )
     _check(read, request)
     return read

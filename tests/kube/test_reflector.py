@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import orjson
 import pytest
 
 from kthena_fast.kube import client, configuration, failures, reflector
@@ -330,6 +331,26 @@ async def test_a_list_that_is_forgotten_again_and_again_is_told() -> None:
             await api.until_asked(5)
             assert stood == ["410 Expired: it is Expired"]
             assert not made.synced
+
+
+async def test_an_object_that_is_nested_too_deep_is_no_reason_to_lose_the_others() -> None:
+    """As one may be under a CRD that keeps unknown fields."""
+    deep = b'{"a":' * 5000 + b"1" + b"}" * 5000
+    items = [breaking.thing("a", "1"), breaking.thing("deep", "1", spec="HERE"), breaking.thing("b", "1")]
+    page = orjson.dumps({"metadata": {"resourceVersion": "1"}, "items": items})
+    more = event("ADDED", "c", "2") + breaking.event("MODIFIED", "deep", "3", spec="HERE") + event("ADDED", "d", "4")
+    async with (
+        breaking.server(
+            breaking.raw(page.replace(b'"HERE"', deep)),
+            breaking.watching(more.replace(b'"HERE"', deep), stays=True),
+        ) as api,
+        Client(api.cluster) as kube,
+    ):
+        store = Kept()
+        async with reflecting(kube, store) as (_, stood):
+            await store.until("a", "b", "c", "d", "deep")
+    assert store.things["deep"] == "3"
+    assert stood == ["current"]
 
 
 async def test_a_list_that_does_not_end_is_given_up() -> None:
