@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-
 GONE = ("Expired", "Gone")
 TOO_LARGE = "ResourceVersionTooLarge"
 """Kubernetes' words."""

@@ -1,4 +1,4 @@
-"""JSON that is nested deeper than orjson reads, or anybody: cut where it gets too deep, so that the rest can be read."""
+"""JSON that is nested deeper than orjson reads, or anybody: cut where it gets too deep, for the rest to be read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 def loads(text: bytes) -> tuple[Any, bool]:
     """The value of a JSON text, and whether something was cut from it; JSONDecodeError where it is none.
 
-    What is nested deeper than `DEEPEST` is null, and not looked at, where the text as a whole could not be read otherwise.
+    Where the text as a whole cannot be read, what is nested deeper than `DEEPEST` is null, and not looked at.
     """
     try:
         return orjson.loads(text), False

@@ -94,6 +94,13 @@ async def test_no_request_fails_while_the_api_server_is_away_and_changes_are_tak
             assert 'kthena_fast_source_faults{resource="pods"} 1.0' in shown
             await load.goes_on()
 
+            # And again, while it is still being found again.
+            for _ in range(2):
+                await do(server.start)
+                await load.goes_on()
+                await do(server.stop_apiserver)
+                await load.goes_on()
+
             await do(server.start)
             await do(server.set_status, second, apiserver.pod_status("127.0.0.2", is_ready=False))
             await gateway.says("pods can be read again")

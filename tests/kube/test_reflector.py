@@ -326,11 +326,14 @@ async def test_a_watch_that_is_too_old_may_say_so_by_its_reason_alone() -> None:
 
 async def test_a_list_that_is_forgotten_again_and_again_is_told() -> None:
     answers = (breaking.listing("a", version="1", token="t"), breaking.refusal(410, "Expired"))
-    async with breaking.server(*answers * 3, breaking.refusal(410, "Expired")) as api, Client(api.cluster) as kube:
-        async with reflecting(kube, Kept()) as (made, stood):
-            await api.until_asked(5)
-            assert stood == ["410 Expired: it is Expired"]
-            assert not made.synced
+    async with (
+        breaking.server(*answers * 3, breaking.refusal(410, "Expired")) as api,
+        Client(api.cluster) as kube,
+        reflecting(kube, Kept()) as (made, stood),
+    ):
+        await api.until_asked(5)
+        assert stood == ["410 Expired: it is Expired"]
+        assert not made.synced
 
 
 async def test_an_object_that_is_nested_too_deep_is_no_reason_to_lose_the_others() -> None:
