@@ -94,11 +94,12 @@ def decode(obj: Mapping[str, Any]) -> AnyResource:
     admitted = structure.admit(schema, obj)
     decoded, violations = _validated(model, admitted)
     faulty = {violation.location for violation in violations}
-    violations += (
+    broken = (
         Violation(structure.path(schema, location), rule.message, rule.kind, value, location)
         for location, rule, value in structure.broken(schema, admitted)
         if location not in faulty
     )
+    violations += itertools.islice(broken, MAX_VIOLATIONS)
     if decoded is None or violations:
         raise _rejected(obj, *violations)
     return decoded
@@ -139,8 +140,28 @@ def _validated(model: type[AnyResource], admitted: Any) -> tuple[AnyResource | N
     try:
         return model.model_validate(admitted), []
     except ValidationError as error:
+        if error.error_count() > MAX_VIOLATIONS:
+            # Each takes a kilobyte once it is told, so only those of the beginning are, unless there are none there.
+            error = _invalid(model, _beginning(admitted)) or error
         faults = _faults(error, structure.schema(model), hide=model is Secret)
         return None, list(itertools.islice(faults, MAX_VIOLATIONS))
+
+
+def _invalid(model: type[AnyResource], admitted: Any) -> ValidationError | None:
+    try:
+        model.model_validate(admitted)
+    except ValidationError as error:
+        return error
+    return None
+
+
+def _beginning(value: Any) -> Any:
+    """The value with the first `MAX_VIOLATIONS` entries of each map and list in it."""
+    if isinstance(value, Mapping):
+        return {name: _beginning(part) for name, part in itertools.islice(value.items(), MAX_VIOLATIONS)}
+    if isinstance(value, list | tuple):
+        return tuple(_beginning(part) for part in value[:MAX_VIOLATIONS])
+    return value
 
 
 def unknown_fields(obj: Mapping[str, Any]) -> list[UnknownField]:
