@@ -18,7 +18,13 @@ class ApiError(KubeError):
     """The API server refused: `status` is the HTTP status, `reason` Kubernetes' word for it (`AlreadyExists`)."""
 
     def __init__(
-        self, status: int, reason: str, message: str, *, retry_after: float | None = None, causes: tuple[Any, ...] = ()
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        causes: tuple[Any, ...] = (),
     ) -> None:
         super().__init__(f"{status} {reason}: {message}" if reason else f"{status}: {message}")
         self.status = status

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from kthena_fast.webhook import connections, judgement
+from kthena_fast.webhook import connections, judgement, reviews
 from tests.gateway import processes
 from tests.resources import corpus
 from tests.webhook import asking
@@ -121,7 +121,7 @@ async def test_where_all_are_busy_the_new_one_is_refused(tmp_path: Path, monkeyp
 async def test_an_answer_that_is_not_fetched_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred reasons of a kilobyte, more than sockets hold, to somebody who does not read."""
     monkeypatch.setattr(connections, "ANSWER_TIMEOUT", 0.5)
-    reasons = [judgement.Reason("FieldValueInvalid", f"spec.field{number}", "x" * 1000) for number in range(100)]
+    reasons = [reviews.Reason("FieldValueInvalid", f"spec.field{number}", "x" * 1000) for number in range(100)]
     monkeypatch.setattr(judgement, "judge", lambda _: judgement.Verdict(reasons, []))
     async with asking.scene(tmp_path) as scene:
         body = orjson.dumps(asking.review(corpus.route()))

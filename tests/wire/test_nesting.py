@@ -16,7 +16,7 @@ VALUES = st.recursive(
 )
 
 
-def nested(levels: int, value: Any = b"1") -> bytes:
+def nested(levels: int, value: bytes = b"1") -> bytes:
     return b'{"a":' * levels + value + b"}" * levels
 
 

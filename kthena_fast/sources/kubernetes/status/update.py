@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kthena_fast.kube import failures
 from kthena_fast.kube.client import PatchType
 from kthena_fast.resources import decoding
 from kthena_fast.routing import conditions
@@ -90,7 +91,14 @@ async def read(kube: Client, identity: Identity) -> Object:
 async def write(kube: Client, identity: Identity, change: Prepared) -> Outcome:
     """Have the object's status say what was found."""
     patch: Object = {"metadata": {"resourceVersion": change.version}, "status": change.status}
-    written = await kube.request(
-        "PATCH", f"{path(identity)}/status", patch, content_type=PatchType.MERGE, timeout=REQUEST_TIMEOUT
-    )
+    try:
+        written = await kube.request(
+            "PATCH", f"{path(identity)}/status", patch, content_type=PatchType.MERGE, timeout=REQUEST_TIMEOUT
+        )
+    except failures.ApiError as error:
+        if not error.is_not_found:
+            raise
+        # The answer is the same whether the object is gone, as this will say, or its CRD has no such subresource.
+        await read(kube, identity)
+        raise failures.ApiError(405, "MethodNotAllowed", "its CRD has no status subresource") from error
     return Outcome.WRITTEN if conditions.are_in(written.get("status")) else Outcome.PRUNED

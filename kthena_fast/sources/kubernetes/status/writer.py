@@ -9,7 +9,8 @@
    as the request before took, so of an API server that is slow less is asked. Changes that come meanwhile to an object
    that waits cost nothing more, and no object is written again and again (`line`).
 4. A kind whose status the CRD prunes is left alone from then on, which is said once. A kind for which a right is
-   missing, or whose status is refused, is left alone until the next review; that is said once too.
+   missing, or that has no status to write, or whose status is refused, is left alone until the next review; that is
+   said once too. One object that is refused, under a CRD that has changed since it was stored, say, is no kind.
 5. While the API server is away, or asks for patience, everything waits: up to `MAX_DELAY`, jittered; then there is no
    burst.
 """
@@ -20,6 +21,7 @@ import asyncio
 import logging
 import math
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -59,6 +61,9 @@ FIRST_DELAY = 1.0
 MAX_DELAY = 60.0
 PIECE = 25
 """Objects of a list that are compared without a pause: about a millisecond."""
+
+REFUSALS = 3
+"""Objects of a kind that are refused before the kind is left alone."""
 
 Stopped = Literal["pruned", "forbidden", "refused", "absent"]
 
@@ -242,6 +247,8 @@ class Writer:
                 term.line.add(identity)
                 return
             self._count(kind, "failed")
+            if error.status in (400, 422) and term.is_of_one(kind):
+                return
             if not self._stop(term, kind, error):
                 term.line.add(identity)
                 raise
@@ -255,6 +262,7 @@ class Writer:
             self._pruned.add(kind)
             log.warning(PRUNED, kind)
         elif outcome is not Outcome.STALE:
+            term.taken.add(kind)
             term.settle(identity, finding)
 
     async def _written(self, identity: Identity, finding: Finding, change: Prepared | None) -> Outcome:
@@ -342,6 +350,14 @@ class _Term:
         """What was seen to stand, or was written, as a number: other writes to an object change nothing of it."""
         self.stopped: dict[str, Stopped] = {}
         """Kinds that are left alone until the next review."""
+        self.taken: set[str] = set()
+        """Kinds of which a status was written."""
+        self._refused: Counter[str] = Counter()
+
+    def is_of_one(self, kind: str) -> bool:
+        """Whether a refusal, which is counted, says more of the object than of its kind."""
+        self._refused[kind] += 1
+        return kind in self.taken or self._refused[kind] < REFUSALS
 
     def settle(self, identity: Identity, finding: Finding) -> None:
         self.standing[identity] = _number(finding)

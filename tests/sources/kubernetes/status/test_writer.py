@@ -583,12 +583,55 @@ async def test_a_status_that_is_refused_is_said_once(
     namespace = own_kube_apiserver.create_namespace()
     one = replica(namespace, server=own_kube_apiserver)
     own_kube_apiserver.apply(
-        *[cluster.route(namespace, f"r{number}", to("s"), model=f"m{number}") for number in (1, 2)]
+        *[cluster.route(namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(5)]
+    )
+    await one.settle()
+    assert one.kube.count("PATCH") == writer.REFUSALS
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said.startswith("the status of ModelRoute is not written, for the API server refuses it: ")
+
+
+async def test_one_object_that_is_refused_does_not_keep_the_others_from_being_written(
+    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = replica()
+    routes = [cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(8)]
+    kube_apiserver.apply(*routes)
+
+    async def refuse(what: str) -> None:
+        if what.startswith("PATCH") and any(f"/r{number}/" in what for number in (0, 1, 5, 6)):
+            raise failures.ApiError(422, "Invalid", "spec: is what it should not be")
+
+    one.kube.before = refuse
+    for _ in range(3):
+        await one.settle()
+    assert one.kube.count("PATCH") == len(routes)
+    assert [bool(conditions_of(kube_apiserver, route)) for route in routes] == [
+        *(False, False, True, True, True),
+        *(False, False, True),
+    ]
+    assert not caplog.records
+
+
+async def test_under_crds_without_a_status_to_write_it_stops_and_says_so(
+    replica: Replicas, own_kube_apiserver: KubeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    without = _changed_crds({})
+    for crd in without:
+        del crd["spec"]["versions"][0]["subresources"]
+    own_kube_apiserver.install_crds(without)
+    namespace = own_kube_apiserver.create_namespace()
+    one = replica(namespace, server=own_kube_apiserver)
+    own_kube_apiserver.apply(
+        *[cluster.route(namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(5)]
     )
     await one.settle()
     assert one.kube.count("PATCH") == 1
+    assert one.measured(metrics.STATUS_STOPPED) == {("ModelRoute", "refused"): 1.0}
     (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert said.startswith("the status of ModelRoute is not written, for the API server refuses it: ")
+    assert said == (
+        "the status of ModelRoute is not written, for the API server refuses it: its CRD has no status subresource"
+    )
 
 
 # Where it says nothing
