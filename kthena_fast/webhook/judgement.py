@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from kthena_fast.resources import admission, cautions, decoding, endpoints
+from kthena_fast.resources import admission, cautions, decoding, endpoints, size
 from kthena_fast.resources.model_route import ModelRoute
 from kthena_fast.resources.model_server import ENDPOINTS, ModelServer
 from kthena_fast.telemetry import one_line
@@ -74,6 +74,8 @@ def warnings(verdict: Verdict, cluster: Cluster) -> list[str]:
 def _on_object(review: Review) -> Verdict:
     obj = _named(review)
     warnings: list[str] = []
+    if size.is_too_large(review.object.get("spec")):
+        warnings.append(f"spec: {size.TOO_LARGE}")
     route = None
     try:
         resource = decoding.decode(obj)

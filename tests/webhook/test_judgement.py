@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from kthena_fast.resources import decoding, structure
+from kthena_fast.resources import decoding, size, structure
 from kthena_fast.resources.model_server import ENDPOINTS
 from kthena_fast.webhook import judgement, reviews
 from kthena_fast.webhook.cluster import Cluster
@@ -156,3 +156,10 @@ def test_of_very_many_faults_the_first_are_told(monkeypatch: pytest.MonkeyPatch)
     assert len(verdict.reasons) == decoding.MAX_VIOLATIONS
     bad = {f"k {number}": "v" for number in range(20_000)}
     assert len(judge(corpus.server(workloadSelector={"matchLabels": bad})).reasons) == decoding.MAX_VIOLATIONS
+
+
+def test_an_object_that_the_gateway_is_not_going_to_read_is_warned_of() -> None:
+    large = corpus.matching(headers={f"x-{number}": {"exact": "v"} for number in range(5000)})
+    verdict = judge(large)
+    assert verdict.reasons == []
+    assert verdict.warnings[0] == f"spec: {size.TOO_LARGE}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kthena_fast.resources import decoding
+from kthena_fast.resources import decoding, size
 from kthena_fast.resources.external_model_provider import ExternalModelProvider
 from kthena_fast.resources.model_route import ModelRoute
 from kthena_fast.resources.model_server import ModelServer
@@ -177,6 +177,9 @@ class ObjectStore:
             self._marks[key] = mark
         self._is_changed = True
         inventory, kind = self._inventory, self._kind
+        if size.is_too_large(obj.get("spec")):
+            inventory.reject(kind, key, (Reason("spec", size.TOO_LARGE),), kept=inventory.has(kind, key))
+            return
         try:
             resource = decoding.decode({**obj, "apiVersion": decoding.API_VERSION, "kind": kind})
         except decoding.Rejected as fault:

@@ -11,6 +11,7 @@ import pytest
 from kthena_fast.kube import credentials
 from kthena_fast.kube.client import Client
 from kthena_fast.kube.configuration import Cluster
+from kthena_fast.resources import decoding, size
 from kthena_fast.sources.kubernetes.inventory import Inventory, ObjectStore, PodStore
 from kthena_fast.sources.kubernetes.pod_watches import ALL, PodWatches
 from tests.sources.kubernetes import watching
@@ -259,3 +260,28 @@ async def test_a_new_label_key_has_the_pods_read_anew(inventory: Inventory) -> N
         seen.watches.plan()
         assert len(seen.tasks) == 2
         seen.tasks[1].cancel()
+
+
+def test_an_object_that_takes_long_to_read_is_set_aside_unread(
+    inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A map of 40,000 headers is one that CRD and API server take."""
+    store = ObjectStore(inventory, "ModelRoute", "")
+    headers = {f"x-{number}": {"exact": "v"} for number in range(40_000)}
+
+    def route(generation: int, headers: dict[str, Any]) -> dict[str, Any]:
+        obj = watching.model_route("ns", "r", "m", "s")
+        obj["spec"]["rules"][0]["modelMatch"] = {"headers": headers}
+        return stored(obj, generation)
+
+    listed(store, route(1, {"x": {"exact": "v"}}))
+    with monkeypatch.context() as changed:
+        changed.setattr(decoding, "decode", None)
+        listed(store, route(2, headers))
+    (rejection,) = inventory.rejected
+    assert (rejection.name, rejection.kept) == ("r", True)
+    assert str(rejection.reasons[0]) == f"spec: {size.TOO_LARGE}"
+    assert inventory.builder.routes["ns/r"].metadata.generation == 1
+    listed(store, route(3, {}))
+    assert not inventory.rejected
+    assert inventory.builder.routes["ns/r"].metadata.generation == 3

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kthena_fast.kube import failures
 from kthena_fast.kube.client import PatchType
-from kthena_fast.resources import decoding
+from kthena_fast.resources import decoding, size
 from kthena_fast.routing import conditions
 from kthena_fast.routing.findings import Finding, Identity, OfRoute, Refused
 
@@ -55,12 +55,8 @@ def wanted(finding: Finding, obj: Mapping[str, Any], now: datetime) -> Outcome |
     meta = obj.get("metadata", {})
     generation = meta.get("generation", 0)
     if isinstance(finding, Refused):
-        # A rejection does not say of which generation it is; what decodes by now was mended.
-        try:
-            decoding.decode(obj)
-        except decoding.Rejected:
-            pass
-        else:
+        # A rejection does not say of which generation it is; what can be read by now was mended.
+        if _can_be_read(obj):
             return Outcome.STALE
     else:
         looked_at = (finding.route if isinstance(finding, OfRoute) else finding.server).metadata
@@ -68,6 +64,16 @@ def wanted(finding: Finding, obj: Mapping[str, Any], now: datetime) -> Outcome |
             return Outcome.STALE
     status = conditions.written(finding, obj.get("status"), generation, now)
     return Outcome.STANDS if status is None else status
+
+
+def _can_be_read(obj: Mapping[str, Any]) -> bool:
+    if size.is_too_large(obj.get("spec")):
+        return False
+    try:
+        decoding.decode(obj)
+    except decoding.Rejected:
+        return False
+    return True
 
 
 class Prepared(NamedTuple):

@@ -12,7 +12,9 @@ import pytest
 import pytest_asyncio
 
 from kthena_fast.kube import failures
-from kthena_fast.resources import crds
+from kthena_fast.resources import crds, size
+from kthena_fast.routing import build
+from kthena_fast.routing.objects import Objects, Reason, Rejection
 from kthena_fast.routing.snapshot import Snapshot
 from kthena_fast.sources.kubernetes.status import line, writer
 from kthena_fast.sources.kubernetes.status.writer import Writer
@@ -522,6 +524,21 @@ async def test_an_object_that_breaks_our_schema_under_laxer_crds_is_told_what_is
     assert conditions_of(own_kube_apiserver, bad) == found
     await one.settle()
     assert reasons_of(own_kube_apiserver, bad)["Accepted"] == ("True", "Accepted")
+
+
+async def test_an_object_that_is_too_large_to_be_read_is_told_so(
+    replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str
+) -> None:
+    one = replica()
+    headers = {f"x-{number}": {"exact": "v"} for number in range(size.MAX_VALUES)}
+    route = cluster.route(kube_namespace, "r", to("s", when={"headers": headers}))
+    kube_apiserver.apply(route)
+    rejection = Rejection("ModelRoute", kube_namespace, "r", (Reason("spec", size.TOO_LARGE),))
+    one.snapshot = build.build(Objects(), rejected=(rejection,))
+    await one.turn()
+    accepted = conditions_of(kube_apiserver, route)["Accepted"]
+    assert (accepted["status"], accepted["reason"]) == ("False", "UnsupportedValue")
+    assert size.TOO_LARGE in accepted["message"]
 
 
 async def test_a_missing_right_is_said_once_and_tried_again_at_the_next_review(
