@@ -58,8 +58,8 @@ class Following:
     async def until_written(self, tasks: asyncio.TaskGroup, routes: int) -> None:
         tasks.create_task(self._reporter.run(lambda: self.snapshot, self.registry))
         tasks.create_task(self._tick())
-        slot = self.registry.slot(metrics.STATUS_UPDATES, "ModelRoute", "written")
-        while (self.registry.table.read(slot) or 0.0) < routes:  # noqa: ASYNC110 - nobody tells
+        written = self.registry.value(metrics.STATUS_UPDATES, "ModelRoute", "written")
+        while written.number < routes:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.2)
 
     def _on_observation(self, observation: Observation) -> None:
