@@ -2,6 +2,11 @@ import cython
 
 
 @cython.final
+cdef class Kept:
+    cdef public object names, series
+
+
+@cython.final
 @cython.freelist(256)
 cdef class Exchange:
     # arrival
@@ -17,6 +22,7 @@ cdef class Exchange:
     cdef public double parsed
     cdef public long long prompt_estimate
     # match
+    cdef public Kept kept
     cdef public str route
     cdef public bint lora
     # identify

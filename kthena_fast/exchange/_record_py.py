@@ -10,6 +10,19 @@ if TYPE_CHECKING:
     from kthena_fast.wire.peek import Peek
 
 
+class Kept:
+    """What is kept of requests that matched the same, so that the next one needs no look-up.
+
+    Both belong to `telemetry`, which takes only what is its own and still holds.
+    """
+
+    __slots__ = ("names", "series")
+
+    def __init__(self) -> None:
+        self.names: Any = None
+        self.series: Any = None
+
+
 class Exchange:
     """One request and its answer."""
 
@@ -29,6 +42,7 @@ class Exchange:
         "forwarded",
         "headers",
         "input_tokens",
+        "kept",
         "lora",
         "method",
         "model",
@@ -113,6 +127,8 @@ class Exchange:
         self.prompt_estimate = 0
         """Estimated input tokens."""
         # match
+        self.kept: Kept | None = None
+        """Of what it matched."""
         self.route = ""
         """`namespace/name` of the ModelRoute."""
         self.lora = False

@@ -13,11 +13,14 @@ from kthena_fast.core._choice import NO_EXTENSIONS
 
 if TYPE_CHECKING or NO_EXTENSIONS:
     from kthena_fast.exchange._record_py import Exchange as Exchange
+    from kthena_fast.exchange._record_py import Kept as Kept
 else:
     try:
         from kthena_fast.exchange._record_c import Exchange as Exchange
+        from kthena_fast.exchange._record_c import Kept as Kept
     except ModuleNotFoundError:
         from kthena_fast.exchange._record_py import Exchange as Exchange
+        from kthena_fast.exchange._record_py import Kept as Kept
 
 Headers = list[tuple[bytes, bytes]]
 """Names in lower case, in the order of arrival, values as they came."""

@@ -10,6 +10,7 @@ cdef long long LONGEST_RETRY
 
 @cython.final
 cdef class Queue:
+    cdef public object owner
     cdef readonly object match
     cdef readonly object model
     cdef readonly Heap heap

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kthena_fast.core import _heap_py as heaps
     from kthena_fast.queueing import _estimates_py as estimates
     from kthena_fast.queueing import _gates_py as gates
+    from kthena_fast.queueing import _turns_py as turns_room
     from kthena_fast.routing.snapshot import Match
     from kthena_fast.telemetry.registry import Registry
 
@@ -23,9 +24,13 @@ LONGEST_RETRY: Final = 3600
 class Queue:
     """Made by `Turns`; times are seconds of the loop's clock."""
 
-    __slots__ = ("called_at", "gates", "heap", "interval", "match", "meter", "model", "ratios")
+    __slots__ = ("called_at", "gates", "heap", "interval", "match", "meter", "model", "owner", "ratios")
 
-    def __init__(self, match: Match, heap: heaps.Heap, ratios: estimates.Ratios, meter: Meter) -> None:
+    def __init__(
+        self, owner: turns_room.Turns, match: Match, heap: heaps.Heap, ratios: estimates.Ratios, meter: Meter
+    ) -> None:
+        self.owner: turns_room.Turns | None = owner
+        """Whose turns are waited for here; None: its routes are gone."""
         self.match = match
         """Of its first request; all others have the same model and targets."""
         self.model = match.model

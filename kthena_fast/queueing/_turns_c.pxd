@@ -24,7 +24,6 @@ cdef class Turns:
     cdef readonly dict server_gates
     cdef bint _all_equal
     cdef object _equal
-    cdef dict _by_match
     cdef dict _model_gates
     cdef readonly dict _ratios
     cdef object _loop

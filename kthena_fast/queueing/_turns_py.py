@@ -47,7 +47,7 @@ class Turns:
     """Gives requests their turn; one for the process, used on its loop only."""
 
     __slots__ = (
-        "_all_equal", "_by_match", "_draw", "_equal", "_limit", "_loop", "_max_qps", "_max_queue",
+        "_all_equal", "_draw", "_equal", "_limit", "_loop", "_max_qps", "_max_queue",
         "_max_queue_per_user",
         "_model_gates", "_ratios", "_report", "_snapshot", "_sweeper", "_timeout", "_timers", "ledger", "policy",
         "queues", "server_gates", "shares", "terms", "window",
@@ -88,8 +88,6 @@ class Turns:
         self._all_equal = True
         self.queues: dict[Destination, queues.Queue] = {}
         self.server_gates: dict[str, gates.ServerGate] = {}
-        self._by_match: dict[Match, queues.Queue] = {}
-        """`queues`, found without a look at the names of the targets."""
         self._model_gates: dict[str, gates.ModelGate] = {}
         self._ratios: dict[str, estimates.Ratios] = {}
         self._loop = loop
@@ -123,8 +121,8 @@ class Turns:
 
     def enter(self, exchange: record.Exchange, match: Match, now: float) -> turn_room.Turn:
         """Let a request wait, or go at once."""
-        queue = self._by_match.get(match)
-        if queue is None:
+        queue = match.queue
+        if queue is None or queue.owner is not self:
             queue = self._queue_at(match)
         # What nearly every request meets: a permit that nobody waits for.
         gate = self._open_gate(queue, now)
@@ -307,7 +305,6 @@ class Turns:
         """Take the routes and servers that are in service now."""
         before = self._snapshot
         self._snapshot = snapshot
-        self._by_match.clear()
         for name, gate in self.server_gates.items():
             gate.serve(snapshot.servers.get(name))
         if before is None or before.table is not snapshot.table:
@@ -372,14 +369,14 @@ class Turns:
         queue = self.queues.get(match.destination)
         if queue is None:
             queue = self._make_queue(match)
-        self._by_match[match] = queue
+        match.queue = queue
         return queue
 
     def _make_queue(self, match: Match) -> queues.Queue:
         model = match.model
         heap = heaps.Heap(self.ledger, model, self.policy, most=self._max_queue, most_per_user=self._max_queue_per_user)
         ratios = self._ratios.setdefault(model, estimates.Ratios())
-        queue = queues.Queue(match, heap, ratios, self._report.meter(model))
+        queue = queues.Queue(self, match, heap, ratios, self._report.meter(model))
         for weight, gate in self._gates_of(match):
             queue.gates.append((weight, gate))
             gate.queues.add(queue)
@@ -391,6 +388,7 @@ class Turns:
         """Its routes are gone: it gets no more permits."""
         for _, gate in queue.gates:
             gate.queues.remove(queue)
+        queue.owner = None
         queue.heap.compete([])
 
     def _gates_of(self, match: Match) -> Iterator[tuple[int, gates.Gate]]:

@@ -57,6 +57,7 @@ cdef class Match:
     cdef public Py_ssize_t rule
     cdef public tuple targets, destination
     cdef public bint lora
+    cdef public object queue, kept
 
 
 @cython.final

@@ -6,6 +6,8 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from kthena_fast.exchange import record
+
 if TYPE_CHECKING:
     from kthena_fast.routing.objects import Objects, Rejection, Unsupported
     from kthena_fast.routing.snapshot import Destination
@@ -199,9 +201,13 @@ class Target:
 
 
 class Match:
-    """What a request matched: made when the snapshot is built, shared by all requests that match it."""
+    """What a request matched: made when the snapshot is built, shared by all requests that match it.
 
-    __slots__ = ("destination", "lora", "model", "route", "rule", "targets")
+    `queue` belongs to `queueing`, which keeps it there so that a request needs no look-up; it takes only what is its
+    own, and still stands.
+    """
+
+    __slots__ = ("destination", "kept", "lora", "model", "queue", "route", "rule", "targets")
 
     def __init__(self, model: str, route: str, rule: int, targets: tuple[Target, ...], *, lora: bool) -> None:
         self.model = model
@@ -214,6 +220,8 @@ class Match:
         self.lora = lora
         self.destination: Destination = (model, tuple((target.name, target.weight) for target in targets))
         """What requests that wait for the same have in common: the name and the list of targets."""
+        self.queue: Any = None
+        self.kept = record.Kept()
 
     def __repr__(self) -> str:
         return f"<Match {self.model!r} by {self.route} rule {self.rule}{' lora' * self.lora}>"

@@ -1,6 +1,7 @@
 import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
+from kthena_fast.exchange._record_c cimport Kept as Kept_c
 from kthena_fast.telemetry._values_c cimport Histogram as Histogram_c
 from kthena_fast.telemetry._values_c cimport Value as Value_c
 
@@ -8,12 +9,18 @@ from kthena_fast.telemetry._values_c cimport Value as Value_c
 @cython.final
 cdef class Series:
     cdef object _registry
-    cdef str _model, _path
+    cdef str _model, _path, _asked, _server, _upstream_model
+    cdef readonly RequestMetrics owner
+    cdef readonly long long generation
+    cdef readonly Value_c downstream, upstream
     cdef tuple _destination
     cdef Value_c _input, _output, _retries
     cdef Histogram_c _first_token
     cdef dict _outcomes
 
+    cdef keep_for(self, Exchange_c exchange)
+    cdef bint goes_where(self, Exchange_c exchange) except -1
+    cdef bint fits(self, Exchange_c exchange) except -1
     @cython.locals(outcome=Outcome)
     cpdef ended(self, int status, str error_type, double duration)
     cpdef tokens(self, long long tokens_in, long long tokens_out)
@@ -38,9 +45,9 @@ cdef class Meter:
     cdef Value_c _downstream, _upstream
     cdef bint _settled
 
-    @cython.locals(gauge=Value_c)
+    @cython.locals(gauge=Value_c, series=Series)
     cpdef parsed(self)
-    @cython.locals(gauge=Value_c)
+    @cython.locals(gauge=Value_c, series=Series, is_there=bint)
     cpdef attempt_began(self)
     cpdef attempt_ended(self)
     cpdef settle(self, double now)
@@ -49,19 +56,24 @@ cdef class Meter:
 @cython.final
 cdef class RequestMetrics:
     cdef readonly Value_c active
+    cdef readonly long long generation
     cdef object _registry, _path_label
     cdef frozenset _models, _routes, _servers
     # Readable, so that a test can see that they do not grow.
     cdef readonly dict _series, _downstream, _upstream
 
     cpdef Meter begin(self, Exchange_c exchange)
+    @cython.locals(kept=Kept_c, series=Series)
+    cdef Series kept(self, Exchange_c exchange)
+    @cython.locals(server=str, path=str, series=Series)
+    cdef Series _found(self, Exchange_c exchange)
     @cython.locals(series=Series)
     cpdef Series request(self, tuple key)
     @cython.locals(gauge=Value_c)
     cpdef Value_c downstream(self, str model)
     @cython.locals(gauge=Value_c)
     cpdef Value_c upstream(self, Exchange_c exchange)
-    @cython.locals(series=Series, server=str, path=str)
+    @cython.locals(series=Series)
     cpdef observe_end(self, Exchange_c exchange, double now)
     cpdef count_refusal(self, error)
     cdef str _model_label(self, str model)

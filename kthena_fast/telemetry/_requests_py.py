@@ -25,6 +25,7 @@ class Series:
     """Requests of one model and path that had one destination."""
 
     __slots__ = (
+        "_asked",
         "_destination",
         "_first_token",
         "_input",
@@ -34,9 +35,24 @@ class Series:
         "_path",
         "_registry",
         "_retries",
+        "_server",
+        "_upstream_model",
+        "downstream",
+        "generation",
+        "owner",
+        "upstream",
     )
 
-    def __init__(self, registry: Registry, model: str, path: str, destination: tuple[str, str, str, str]) -> None:
+    def __init__(
+        self, owner: RequestMetrics, registry: Registry, model: str, path: str, destination: tuple[str, str, str, str]
+    ) -> None:
+        self.owner = owner
+        self.generation = owner.generation
+        """Of the names that were known when it was made."""
+        self.downstream: Value | None = None
+        self.upstream: Value | None = None
+        # Of the requests that it is kept for.
+        self._asked = self._server = self._upstream_model = ""
         self._registry = registry
         self._model = model
         self._path = path
@@ -48,6 +64,22 @@ class Series:
         self._retries: Value | None = None
         # By status and error type.
         self._outcomes: dict[tuple[int, str], Outcome] = {}
+
+    def keep_for(self, exchange: Exchange) -> None:
+        """Serve requests that match what this one did, and go where it went, without a look-up."""
+        self._asked = exchange.path
+        self._server = exchange.server
+        self._upstream_model = exchange.upstream_model
+        self.downstream = self.owner.downstream(exchange.model)
+        self.upstream = self.owner.upstream(exchange)
+
+    def goes_where(self, exchange: Exchange) -> bool:
+        """Whether it is that of a request that matched what `keep_for` was told of, as far as the destination."""
+        return self._server == exchange.server and self._upstream_model == exchange.upstream_model
+
+    def fits(self, exchange: Exchange) -> bool:
+        """Whether it is that of a request that matched what `keep_for` was told of."""
+        return self._asked == exchange.path and self.goes_where(exchange)
 
     def ended(self, status: int, error_type: str, duration: float) -> None:
         """Count a request; `duration` is in seconds."""
@@ -112,15 +144,22 @@ class Meter:
     def parsed(self) -> None:
         """The body was understood: `model` is known."""
         if self._downstream is None:
-            gauge = self._downstream = self._metrics.downstream(self._exchange.model)
+            series = self._metrics.kept(self._exchange)
+            gauge = self._metrics.downstream(self._exchange.model) if series is None else series.downstream
+            assert gauge is not None
             gauge.number += 1.0
+            self._downstream = gauge
 
     def attempt_began(self) -> None:
         """An attempt towards the record's `server` begins; one that was still open ends."""
         if self._upstream is not None:
             self._upstream.number -= 1.0
-        gauge = self._upstream = self._metrics.upstream(self._exchange)
+        series = self._metrics.kept(self._exchange)
+        is_there = series is not None and series.goes_where(self._exchange)
+        gauge = series.upstream if series is not None and is_there else self._metrics.upstream(self._exchange)
+        assert gauge is not None
         gauge.number += 1.0
+        self._upstream = gauge
 
     def attempt_ended(self) -> None:
         if self._upstream is not None:
@@ -154,6 +193,8 @@ class RequestMetrics:
         self._series: dict[Key, Series] = {}
         self._downstream: dict[str, Value] = {}
         self._upstream: dict[tuple[str, str, str], Value] = {}
+        self.generation = 0
+        """Of the names that are known."""
 
     def retain(self, models: Collection[str], routes: Collection[str], servers: Collection[str]) -> None:
         """Take the names that a new snapshot knows: models and adapters, ModelRoutes, ModelServers (`namespace/name`).
@@ -166,6 +207,7 @@ class RequestMetrics:
         if all(old <= new for old, new in zip(before, known, strict=True)):
             return
         # What these hold is about to be forgotten; the children of objects that stay are found again.
+        self.generation += 1
         self._series.clear()
         self._downstream.clear()
         self._upstream.clear()
@@ -181,6 +223,16 @@ class RequestMetrics:
     def begin(self, exchange: Exchange) -> Meter:
         """A request arrived."""
         return Meter(self, exchange)
+
+    def kept(self, exchange: Exchange) -> Series | None:
+        """What is kept of requests that matched the same."""
+        kept = exchange.kept
+        if kept is None:
+            return None
+        series: Series | None = kept.series
+        if series is None or series.owner is not self or series.generation != self.generation:
+            return None
+        return series
 
     def request(self, key: Key) -> Series:
         """The series of these requests, the model as the client named it."""
@@ -217,11 +269,9 @@ class RequestMetrics:
             if error is not None:
                 self.count_refusal(error)
             return
-        server = exchange.server
-        path = self._path_label(exchange.path)
-        series = self.request(
-            (exchange.model, path, exchange.route, _backend_type(server), server, exchange.upstream_model)
-        )
+        series = self.kept(exchange)
+        if series is None or not series.fits(exchange):
+            series = self._found(exchange)
         without_reason = SUCCESS if exchange.status < 400 else FAILURE
         error_type = without_reason if error is None else error.reason
         ended = exchange.ended
@@ -231,6 +281,18 @@ class RequestMetrics:
             series.first_token(exchange.first_byte - exchange.began)
         if exchange.attempts > 1:
             series.retried(exchange.attempts - 1)
+
+    def _found(self, exchange: Exchange) -> Series:
+        server = exchange.server
+        path = self._path_label(exchange.path)
+        series = self.request(
+            (exchange.model, path, exchange.route, _backend_type(server), server, exchange.upstream_model)
+        )
+        # The next one that matches the same goes there too, nearly always.
+        if exchange.kept is not None and server and exchange.model in self._models:
+            series.keep_for(exchange)
+            exchange.kept.series = series
+        return series
 
     def count_refusal(self, error: GatewayError) -> None:
         """Count what failed before its model was known, or before there was a record of it."""
@@ -245,8 +307,8 @@ class RequestMetrics:
         if label != model:
             # Kept under its label only: names that clients invent must not grow the look-up.
             return self.request((label, *key[1:]))
-        series = Series(self._registry, label, path, _destination(route, backend_type, backend_name, upstream_model))
-        self._series[key] = series
+        destination = _destination(route, backend_type, backend_name, upstream_model)
+        series = self._series[key] = Series(self, self._registry, label, path, destination)
         return series
 
 

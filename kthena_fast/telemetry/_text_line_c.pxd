@@ -1,6 +1,7 @@
 import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
+from kthena_fast.exchange._record_c cimport Kept as Kept_c
 from kthena_fast.telemetry cimport _plain as plain
 
 cdef str NO_WAIT
@@ -11,10 +12,16 @@ cdef dict _known
 @cython.final
 cdef class _Names:
     cdef str request, route, backend
+    cdef str _path, _pod, _server, _upstream_model, _method, _protocol
 
+    cdef bint fit(self, Exchange_c exchange) except -1
+
+
+@cython.locals(names=_Names, kept=Kept_c)
+cdef _Names _names_of(Exchange_c exchange)
 
 @cython.locals(key=tuple, names=_Names)
-cdef _Names _names_of(Exchange_c exchange)
+cdef _Names _found(Exchange_c exchange)
 
 
 @cython.locals(

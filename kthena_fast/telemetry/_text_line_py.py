@@ -70,9 +70,15 @@ def text(exchange: Exchange, now: float) -> bytes:
 class _Names:
     """What a line says that only names decide: the same for many requests."""
 
-    __slots__ = ("backend", "request", "route")
+    __slots__ = ("_method", "_path", "_pod", "_protocol", "_server", "_upstream_model", "backend", "request", "route")
 
     def __init__(self, exchange: Exchange) -> None:
+        self._path = exchange.path
+        self._pod = exchange.pod
+        self._server = exchange.server
+        self._upstream_model = exchange.upstream_model
+        self._method = exchange.method
+        self._protocol = exchange.protocol
         server = exchange.server
         self.request = f"{exchange.method} {one_line.inside_quotes(exchange.path)} {exchange.protocol}"
         self.route = _fields(
@@ -87,11 +93,33 @@ class _Names:
             ("upstream_model", exchange.upstream_model),
         )
 
+    def fit(self, exchange: Exchange) -> bool:
+        """Whether they are those of an exchange that matched the same."""
+        return (
+            self._path == exchange.path
+            and self._pod == exchange.pod
+            and self._server == exchange.server
+            and self._upstream_model == exchange.upstream_model
+            and self._method == exchange.method
+            and self._protocol == exchange.protocol
+        )
+
 
 _known: dict[tuple[str, ...], _Names] = {}
 
 
 def _names_of(exchange: Exchange) -> _Names:
+    kept = exchange.kept
+    if kept is None:
+        return _found(exchange)
+    names: _Names | None = kept.names
+    # Those of the pod that served last: where there are many, they are found by all of their names.
+    if names is None or not names.fit(exchange):
+        names = kept.names = _found(exchange)
+    return names
+
+
+def _found(exchange: Exchange) -> _Names:
     # Only names of objects are kept: what matched no route may be any name, a new one each time.
     if not exchange.route or len(exchange.path) >= _LONGEST_KEPT:
         return _Names(exchange)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kthena_fast import errors
 from kthena_fast.errors import GatewayError
+from kthena_fast.exchange.record import Kept
 from kthena_fast.telemetry import access_line, one_line, text_line
 from tests.telemetry.records import BEGAN, WALL, exchange, refused
 
@@ -244,3 +245,22 @@ def test_no_text_breaks_a_line(name: str, path: str) -> None:
     record = exchange(model=name, path=f"/v1/{path}", user=name)
     assert text(record).isprintable()
     assert as_json(record)["status_code"] == 200
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"pod": "chat-7b-1"},
+        {"server": "prod/canary"},
+        {"upstream_model": "org/other"},
+        {"path": "/v1/completions"},
+        {"method": "GET"},
+        {"protocol": "HTTP/1.0"},
+    ],
+)
+def test_what_is_kept_of_a_match_is_written_only_where_it_is_the_same(facts: dict[str, Any]) -> None:
+    kept = Kept()
+    for said in ({}, {}, facts, {}, facts, facts):
+        alike, unkept = exchange(**said), exchange(**said)
+        alike.kept = kept
+        assert TEXT.text(alike, BEGAN) == TEXT.text(unkept, BEGAN)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from kthena_fast import errors
+from kthena_fast.exchange.record import Exchange, Kept
 from kthena_fast.telemetry import metrics
 from kthena_fast.telemetry.registry import Family, Registry
 from kthena_fast.telemetry.requests import RequestMetrics
@@ -195,3 +196,74 @@ def test_a_snapshot_that_only_adds_keeps_what_is_counted(registry: Registry, req
     requests.retain({"chat"}, {"prod/chat"}, {"prod/chat-7b"})
     requests.observe_end(exchange(), 0.0)
     assert list(values(registry, metrics.REQUESTS).values()) == [3]
+
+
+def alike(**facts: Any) -> Exchange:
+    """A request that matched what all of these did."""
+    made = exchange(**facts)
+    made.kept = KEPT
+    return made
+
+
+KEPT = Kept()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> None:
+    KEPT.series = KEPT.names = None
+
+
+def serve(requests: RequestMetrics, served: Exchange) -> None:
+    meter = requests.begin(served)
+    meter.parsed()
+    meter.attempt_began()
+    meter.settle(BEGAN)
+
+
+def test_what_is_kept_of_a_match_is_counted_as_what_is_looked_up(registry: Registry, requests: RequestMetrics) -> None:
+    for _ in range(3):
+        serve(requests, alike())
+    assert KEPT.series is not None
+    serve(requests, exchange())
+    assert values(registry, metrics.REQUESTS) == {("chat", CHAT, "200", "successful_request", *DESTINATION): 4}
+    assert values(registry, metrics.ACTIVE_DOWNSTREAM) == {("chat",): 0}
+    assert values(registry, metrics.ACTIVE_UPSTREAM) == {("prod/chat-7b", *DESTINATION): 0}
+
+
+def test_a_match_with_several_destinations_and_paths_counts_each(registry: Registry, requests: RequestMetrics) -> None:
+    requests.retain({"chat"}, {"prod/chat"}, {"prod/chat-7b", "prod/canary"})
+    for server in ("prod/chat-7b", "prod/canary", "prod/chat-7b", "prod/canary", "prod/canary"):
+        serve(requests, alike(server=server))
+    serve(requests, alike(path="/elsewhere"))
+    counted = {(labels[1], labels[6]): count for labels, count in values(registry, metrics.REQUESTS).items()}
+    assert counted == {(CHAT, "prod/chat-7b"): 2, (CHAT, "prod/canary"): 3, ("other", "prod/chat-7b"): 1}
+    assert set(values(registry, metrics.ACTIVE_UPSTREAM).values()) == {0}
+
+
+def test_what_is_kept_does_not_outlive_the_names_it_was_made_of(registry: Registry, requests: RequestMetrics) -> None:
+    serve(requests, alike())
+    requests.retain({"next"}, (), ())
+    # Its route went while it was in flight.
+    serve(requests, alike())
+    assert {labels[0] for labels in values(registry, metrics.REQUESTS)} == {metrics.UNKNOWN_MODEL}
+    assert values(registry, metrics.ACTIVE_DOWNSTREAM) == {(metrics.UNKNOWN_MODEL,): 0}
+    requests.retain({"chat"}, {"prod/chat"}, {"prod/chat-7b"})
+    serve(requests, alike())
+    assert values(registry, metrics.REQUESTS)["chat", CHAT, "200", "successful_request", *DESTINATION] == 1
+
+
+def test_what_another_gateway_keeps_of_the_match_is_not_taken(registry: Registry, requests: RequestMetrics) -> None:
+    other = RequestMetrics(Registry(), str)
+    other.retain({"chat"}, {"prod/chat"}, {"prod/chat-7b"})
+    for _ in range(2):
+        serve(requests, alike())
+        serve(other, alike())
+    assert sum(values(registry, metrics.REQUESTS).values()) == 2
+
+
+def test_a_request_that_reached_no_server_keeps_nothing(registry: Registry, requests: RequestMetrics) -> None:
+    requests.begin(alike(server="", pod="", upstream_model="")).settle(BEGAN)
+    assert KEPT.series is None
+    serve(requests, alike())
+    requests.begin(alike(server="", pod="", upstream_model="")).settle(BEGAN)
+    assert sorted(values(registry, metrics.REQUESTS).values()) == [1, 2]
