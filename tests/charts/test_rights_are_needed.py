@@ -1,7 +1,7 @@
 """No right is there that is not used: each of the rendered ones, taken away, is asked for in vain."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -72,10 +72,11 @@ def where(right: Right) -> str:
     return helm.NAMESPACE if right in test_rights.LEASE | test_rights.KEEPS else ""
 
 
-def denied(release: Release, deployment: str, right: Right) -> None:
+def denied(release: Release, deployment: str, right: Right, meanwhile: Callable[[], object] = lambda: None) -> None:
     with taken(release, deployment, right, where(right)):
         program = release.start(deployment)
         try:
+            meanwhile()
             until(lambda: is_denied(program, right) or not program.is_running, f"{deployment} asks for {right}")
             assert is_denied(program, right), program.log
         finally:
@@ -99,7 +100,17 @@ def test_the_gateway_needs_each_of_its_rights(release: Release, objects: list[he
     for found in objects:
         # What it said before would stand.
         release.server.set_status(found, {"conditions": None})
-    denied(release, GATEWAY, right)
+        release.server.patch(found, {"spec": found["spec"]})
+    is_reread = right[1:3] in {("modelroutes", "get"), ("modelservers", "get")}
+    denied(release, GATEWAY, right, (lambda: change(release.server, objects)) if is_reread else lambda: None)
+
+
+def change(server: KubeApiServer, objects: list[helm.Object]) -> None:
+    """Have something else be found of each, once what lists showed of them is written: then it is read by itself."""
+    until(lambda: all(server.get(found).get("status", {}).get("conditions") for found in objects), "both are written")
+    route, model_server = objects
+    server.patch(route, {"spec": {"rules": [{"targetModels": [{"modelServerName": "nowhere"}]}]}})
+    server.patch(model_server, {"spec": {"workloadSelector": {"matchLabels": {"app": "nobody"}}}})
 
 
 @pytest.mark.parametrize("right", sorted(test_rights.WARNS | test_rights.TELLS | test_rights.KEEPS), ids="-".join)
