@@ -4,7 +4,7 @@ from kthena_fast.wire cimport _plain_heads as plain
 from kthena_fast.wire cimport _scan as scan
 
 cdef frozenset _NOT_PLAIN
-cdef tuple _TOLD
+cdef tuple _TOLD, _COMMON
 cdef int _LF
 
 

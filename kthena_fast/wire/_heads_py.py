@@ -6,10 +6,23 @@ from typing import Final
 
 from kthena_fast.wire import _plain_heads as plain
 from kthena_fast.wire import _scan as scan
+from kthena_fast.wire._plain_heads import slots
 
 _LF: Final = ord("\n")
 _NOT_PLAIN: Final = frozenset((b"transfer-encoding", b"upgrade", b"expect", b"trailer", b"te", b"proxy-connection"))
 _TOLD: Final = (b"content-length", b"connection")
+
+# What SDKs, proxies and engines send with nearly every request and answer.
+_COMMON: Final = slots(
+    (
+        b"accept accept-encoding accept-language authorization cache-control connection content-length content-type "
+        b"cookie date forwarded host keep-alive openai-organization openai-project origin referer server traceparent "
+        b"tracestate transfer-encoding user-agent vary via x-api-key x-forwarded-for x-forwarded-host x-forwarded-port "
+        b"x-forwarded-proto x-real-ip x-request-id x-stainless-arch x-stainless-async x-stainless-lang x-stainless-os "
+        b"x-stainless-package-version x-stainless-read-timeout x-stainless-retry-count x-stainless-runtime "
+        b"x-stainless-runtime-version"
+    ).split()
+)
 
 
 class Head:
@@ -38,7 +51,7 @@ class Head:
 def request(data: bytes) -> Head | None:
     """Read the head of a request; None: it is not plain."""
     target = plain.request_target(data)
-    return None if target is None else _read(target, 0, plain.fields(data, len(target) + 16))
+    return None if target is None else _read(target, 0, plain.fields(data, len(target) + 16, _COMMON))
 
 
 def response(data: bytes) -> Head | None:
@@ -46,7 +59,7 @@ def response(data: bytes) -> Head | None:
     status = plain.response_status(data)
     if status in {0, 204, 304}:
         return None
-    return _read(b"", status, plain.fields(data, scan.find_byte(data, _LF, 0, len(data)) + 1))
+    return _read(b"", status, plain.fields(data, scan.find_byte(data, _LF, 0, len(data)) + 1, _COMMON))
 
 
 def _read(target: bytes, status: int, fields: list[tuple[bytes, bytes]] | None) -> Head | None:

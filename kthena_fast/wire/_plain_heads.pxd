@@ -20,8 +20,8 @@ cdef inline bint is_value(const unsigned char *base, Py_ssize_t at, Py_ssize_t e
     return True
 
 
-cdef inline bytes lowered(const unsigned char *base, Py_ssize_t at, Py_ssize_t end):
-    """A token in lower case; None: it is none."""
+cdef inline bytes lowered(const unsigned char *base, Py_ssize_t at, Py_ssize_t end, tuple common):
+    """A token in lower case, that of ``common`` if it is there; None: it is none."""
     # Of each byte below 128 what it becomes; a space where it is of no token.
     cdef const unsigned char *table = (
         b"                                "
@@ -29,19 +29,27 @@ cdef inline bytes lowered(const unsigned char *base, Py_ssize_t at, Py_ssize_t e
         b" abcdefghijklmnopqrstuvwxyz   ^_"
         b"`abcdefghijklmnopqrstuvwxyz | ~ "
     )
-    cdef bytes text
-    cdef char *to
-    if at >= end:
+    cdef char short[64]
+    cdef char *to = short
+    cdef bytes text = None
+    cdef Py_ssize_t place, size = end - at
+    cdef PyObject *known
+    if size < 1:
         return None
-    text = PyBytes_FromStringAndSize(NULL, end - at)
-    to = PyBytes_AS_STRING(text)
-    while at < end:
-        if base[at] >= 128 or table[base[at]] == b" ":
+    if size > 64:
+        text = PyBytes_FromStringAndSize(NULL, size)
+        to = PyBytes_AS_STRING(text)
+    for place in range(size):
+        if base[at + place] >= 128 or table[base[at + place]] == b" ":
             return None
-        to[0] = table[base[at]]
-        to += 1
-        at += 1
-    return text
+        to[place] = table[base[at + place]]
+    if text is not None:
+        return text
+    # Borrowed: the tuple has it.
+    known = PyTuple_GET_ITEM(common, (5 * size + 31 * to[0] + to[size - 1]) & 127)
+    if PyBytes_GET_SIZE(<bytes> known) == size and not memcmp(PyBytes_AS_STRING(<bytes> known), to, size):
+        return <bytes> known
+    return PyBytes_FromStringAndSize(to, size)
 
 
 cdef inline bytes request_target(bytes data):
@@ -71,7 +79,7 @@ cdef inline int response_status(bytes data) except -1:
     return 100 * (base[9] - 48) + 10 * (base[10] - 48) + base[11] - 48
 
 
-cdef inline list fields(bytes data, Py_ssize_t at):
+cdef inline list fields(bytes data, Py_ssize_t at, tuple common):
     cdef const unsigned char *base = data
     cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
     cdef Py_ssize_t stop, colon, first, last
@@ -86,7 +94,7 @@ cdef inline list fields(bytes data, Py_ssize_t at):
         colon = scan.find_byte(data, b":", at, stop)
         if colon < 0:
             return None
-        name = lowered(base, at, colon)
+        name = lowered(base, at, colon, common)
         if name is None:
             return None
         first = colon + 1
@@ -128,7 +136,7 @@ cdef inline list told(list headers, tuple names, frozenset refused):
         for at in range(count):
             # Borrowed: the tuple has it.
             wanted = PyTuple_GET_ITEM(names, at)
-            if PyBytes_GET_SIZE(<bytes> wanted) == size and not memcmp(
+            if wanted == <PyObject *> name or PyBytes_GET_SIZE(<bytes> wanted) == size and not memcmp(
                 PyBytes_AS_STRING(name), PyBytes_AS_STRING(<bytes> wanted), size
             ):
                 if found[at] is not None:

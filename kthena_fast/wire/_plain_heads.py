@@ -5,6 +5,7 @@ have one regular expression look at all the lines. The agreement tests of ``head
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 _REQUEST: Final = re.compile(rb"POST (/[!-~]*+) HTTP/1\.1\r\n")
@@ -25,9 +26,21 @@ def response_status(data: bytes) -> int:
     return int(match[1]) if match else 0
 
 
-def fields(data: bytes, at: int) -> list[tuple[bytes, bytes]] | None:
+def slots(names: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Names where `fields` looks for them in C; of two in one place, the first."""
+    found = [b""] * 128
+    for name in names:
+        place = (5 * len(name) + 31 * name[0] + name[-1]) & 127
+        found[place] = found[place] or name
+    return tuple(found)
+
+
+def fields(data: bytes, at: int, common: tuple[bytes, ...]) -> list[tuple[bytes, bytes]] | None:  # noqa: ARG001 - for C
     """Names in lower case and values without the blanks around them, of the lines from ``at`` to the blank one, with
-    which ``data`` must end; None: one of them is not plain. A line end stands before ``at``."""
+    which ``data`` must end; None: one of them is not plain. A line end stands before ``at``.
+
+    ``common`` is of `slots`: a name that is there need not be made in C, nor hashed where it is looked up.
+    """
     found: list[tuple[bytes, bytes]] = _LINE.findall(data, at)
     # What was found are whole lines, so the blank one is all that is left.
     if len(found) + 1 != data.count(b"\n", at) or not data.endswith(b"\r\n\r\n"):

@@ -195,3 +195,28 @@ def test_the_twins_agree_on_any_bytes(kind: str, rest: bytes) -> None:
     for head in (rest, start + rest, start + rest + b"\r\n\r\n"):
         answers = [told(getattr(module, kind)(head)) for module in MODULES]
         assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize("size", [1, 4, 63, 64, 65, 300])
+@each_twin
+def test_a_name_of_any_length_is_read_in_lower_case(module: ModuleType, size: int) -> None:
+    name = (b"X-Long" * size)[:size]
+    head = module.request(b"POST /a HTTP/1.1\r\n%b: 1\r\nContent-Length: 0\r\n\r\n" % name)
+    assert head.fields == [(name.lower(), b"1"), (b"content-length", b"0")]
+
+
+@each_twin
+def test_common_names_are_themselves_however_they_are_written(module: ModuleType) -> None:
+    common = [name for name in module._COMMON if name]
+    assert len(common) > 20
+    for name in common:
+        if name in {b"content-length", b"connection", b"transfer-encoding"}:
+            continue
+        for written in (name, name.title(), name.upper()):
+            head = module.request(b"POST /a HTTP/1.1\r\n%b: 1\r\nContent-Length: 0\r\n\r\n" % written)
+            assert head.fields[0] == (name, b"1")
+        # One that differs in the middle only is another, where the same place is looked at.
+        other = name[:1] + name[1:-1].replace(name[1:2], b"_") + name[-1:]
+        if other != name:
+            head = module.request(b"POST /a HTTP/1.1\r\n%b: 1\r\nContent-Length: 0\r\n\r\n" % other)
+            assert head.fields[0] == (other, b"1")
