@@ -76,21 +76,23 @@ cdef class Peek:
 @cython.locals(end=Py_ssize_t, at=Py_ssize_t, after=Py_ssize_t, start=Py_ssize_t, seen=int, known=int)
 cpdef bint walk(Peek found, bytes data) except -1
 
-cdef Py_ssize_t _value_start(bytes data, Py_ssize_t at, Py_ssize_t end) except -2
+cdef Py_ssize_t value_start(bytes data, Py_ssize_t at, Py_ssize_t end) except -2
 cdef int _name(Peek found, bytes data, Py_ssize_t start, Py_ssize_t end) except -3
 cdef int _member(Peek found, bytes data, Py_ssize_t start, Py_ssize_t end) except -3
 cdef object _take(Peek found, int known, bytes data, Py_ssize_t start, Py_ssize_t end)
 cdef str _text(Peek found, bytes data, Py_ssize_t start, Py_ssize_t end)
-@cython.locals(number="long long", at=Py_ssize_t)
+@cython.locals(number="long long")
 cdef object _budget(bytes data, Py_ssize_t start, Py_ssize_t end)
+@cython.locals(number="long long", at=Py_ssize_t)
+cdef long long count(bytes data, Py_ssize_t start, Py_ssize_t end) except -2
 @cython.locals(start=Py_ssize_t, byte="unsigned char")
-cdef Py_ssize_t _string(Peek found, bytes data, Py_ssize_t at, Py_ssize_t end) except -2
+cdef Py_ssize_t string(Peek found, bytes data, Py_ssize_t at, Py_ssize_t end) except -2
 @cython.locals(code=int)
 cdef Py_ssize_t _escape(Peek found, bytes data, Py_ssize_t at, Py_ssize_t end) except -2
 @cython.locals(start=Py_ssize_t, first=Py_ssize_t, fraction=Py_ssize_t)
 cdef Py_ssize_t _number(bytes data, Py_ssize_t at, Py_ssize_t end) except -2
 @cython.locals(byte="unsigned char")
-cdef Py_ssize_t _skip(Peek found, bytes data, Py_ssize_t at, Py_ssize_t end, int depth) except -2
+cdef Py_ssize_t skip(Peek found, bytes data, Py_ssize_t at, Py_ssize_t end, int depth) except -2
 cdef Py_ssize_t _skip_list(Peek found, bytes data, Py_ssize_t at, Py_ssize_t end, int depth) except -2
 cdef Py_ssize_t _skip_object(Peek found, bytes data, Py_ssize_t at, Py_ssize_t end, int depth) except -2
 @cython.locals(byte="unsigned char")

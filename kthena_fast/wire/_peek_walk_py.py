@@ -168,11 +168,11 @@ def walk(found: Peek, data: bytes) -> bool:
     found.empty = False
     seen = 0
     while True:
-        after = _string(found, data, at, end)
+        after = string(found, data, at, end)
         if after < 0:
             return False
         known = _name(found, data, at, after)
-        start = _value_start(data, after, end)
+        start = value_start(data, after, end)
         if known == _DOUBTFUL or start < 0:
             return False
         if known >= 0:
@@ -184,7 +184,7 @@ def walk(found: Peek, data: bytes) -> bool:
                 found.has_prompt = True
             at = _count(found, data, start, end, 0)
         else:
-            at = _skip(found, data, start, end, 1)
+            at = skip(found, data, start, end, 1)
         if at < 0:
             return False
         if _NOBODYS < known < _PROMPT:
@@ -203,7 +203,7 @@ def walk(found: Peek, data: bytes) -> bool:
 # What follows takes a place in the text and gives the place after what it is about, or -1 where that is not plain.
 
 
-def _value_start(data: bytes, at: int, end: int) -> int:
+def value_start(data: bytes, at: int, end: int) -> int:
     """Where the value is whose name ends at ``at``."""
     at = scan.space_end(data, at, end)
     if at >= end or data[at] != _COLON:
@@ -265,17 +265,23 @@ def _text(found: Peek, data: bytes, start: int, end: int) -> str | None:
 
 
 def _budget(data: bytes, start: int, end: int) -> int | None:
+    number = count(data, start, end)
+    return None if number < 0 else number
+
+
+def count(data: bytes, start: int, end: int) -> int:
+    """What digits say, up to `MOST_TOKENS`; -1: it is something else, or more."""
     if end - start > LENGTH:
-        return None
+        return -1
     number = 0
     for at in range(start, end):
         if not _ZERO <= data[at] <= _NINE:
-            return None
+            return -1
         number = 10 * number + data[at] - _ZERO
-    return number if number <= MOST_TOKENS else None
+    return number if number <= MOST_TOKENS else -1
 
 
-def _string(found: Peek, data: bytes, at: int, end: int) -> int:
+def string(found: Peek, data: bytes, at: int, end: int) -> int:
     """A string, its quotes included."""
     if at >= end or data[at] != _QUOTE:
         return -1
@@ -338,13 +344,13 @@ def _number(data: bytes, at: int, end: int) -> int:
     return at if at - first <= LENGTH else -1
 
 
-def _skip(found: Peek, data: bytes, at: int, end: int, depth: int) -> int:
+def skip(found: Peek, data: bytes, at: int, end: int, depth: int) -> int:
     """A value."""
     if at >= end or depth > DEEPEST:
         return -1
     byte = data[at]
     if byte == _QUOTE:
-        return _string(found, data, at, end)
+        return string(found, data, at, end)
     if byte == _OPEN:
         return _skip_object(found, data, at, end, depth)
     if byte == _OPEN_LIST:
@@ -359,7 +365,7 @@ def _skip_list(found: Peek, data: bytes, at: int, end: int, depth: int) -> int:
     if at < end and data[at] == _CLOSE_LIST:
         return at + 1
     while True:
-        at = _skip(found, data, at, end, depth + 1)
+        at = skip(found, data, at, end, depth + 1)
         if at < 0:
             return -1
         at = scan.space_end(data, at, end)
@@ -377,11 +383,11 @@ def _skip_object(found: Peek, data: bytes, at: int, end: int, depth: int) -> int
     if at < end and data[at] == _CLOSE:
         return at + 1
     while True:
-        at = _string(found, data, at, end)
+        at = string(found, data, at, end)
         if at >= 0:
-            at = _value_start(data, at, end)
+            at = value_start(data, at, end)
         if at >= 0:
-            at = _skip(found, data, at, end, depth + 1)
+            at = skip(found, data, at, end, depth + 1)
         if at < 0:
             return -1
         at = scan.space_end(data, at, end)
@@ -400,7 +406,7 @@ def _count(found: Peek, data: bytes, at: int, end: int, depth: int) -> int:
         return -1
     byte = data[at]
     if byte == _QUOTE:
-        at = _string(found, data, at, end)
+        at = string(found, data, at, end)
         if at >= 0:
             found.prompt_bytes += found._size
         return at
@@ -408,7 +414,7 @@ def _count(found: Peek, data: bytes, at: int, end: int, depth: int) -> int:
         return _count_object(found, data, at, end, depth)
     if byte == _OPEN_LIST and depth < COUNTED:
         return _count_list(found, data, at, end, depth)
-    return _skip(found, data, at, end, depth + 1)
+    return skip(found, data, at, end, depth + 1)
 
 
 def _count_list(found: Peek, data: bytes, at: int, end: int, depth: int) -> int:
@@ -421,7 +427,7 @@ def _count_list(found: Peek, data: bytes, at: int, end: int, depth: int) -> int:
     of_tokens = _is_integer(data, at, end)
     items = 0
     while True:
-        at = _skip(found, data, at, end, depth + 2) if of_tokens else _count(found, data, at, end, depth + 1)
+        at = skip(found, data, at, end, depth + 2) if of_tokens else _count(found, data, at, end, depth + 1)
         if at < 0:
             return -1
         items += 1
@@ -451,11 +457,11 @@ def _count_object(found: Peek, data: bytes, at: int, end: int, depth: int) -> in
         return at + 1
     seen = 0
     while True:
-        after = _string(found, data, at, end)
+        after = string(found, data, at, end)
         if after < 0:
             return -1
         known = _member(found, data, at, after)
-        start = _value_start(data, after, end)
+        start = value_start(data, after, end)
         if known == _DOUBTFUL or start < 0:
             return -1
         if known >= 0:
@@ -466,7 +472,7 @@ def _count_object(found: Peek, data: bytes, at: int, end: int, depth: int) -> in
         if known == _CONTENT or (known == _TEXT and data[start] == _QUOTE):
             at = _count(found, data, start, end, depth + 1)
         else:
-            at = _skip(found, data, start, end, depth + 2)
+            at = skip(found, data, start, end, depth + 2)
         if at < 0:
             return -1
         if known == _TYPE and data[start] == _QUOTE and _text(found, data, start, at) in IMAGES:

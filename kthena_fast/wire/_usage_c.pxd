@@ -1,9 +1,15 @@
 import cython
 
+from kthena_fast.wire cimport _peek_walk_c as walk
 from kthena_fast.wire cimport _scan as scan
 
 cdef long long _MOST
 cdef bytes _NAME
+cdef bytes _READ
+cdef bytes _PRODUCED
+cdef int _BACKSLASH
+cdef int _COMMA
+cdef int _CLOSE
 cdef int _COLON
 cdef int _OPEN
 cdef int _TRIES
@@ -35,3 +41,8 @@ cpdef object parse(dict usage, object before=*)
 cpdef object last(bytes data)
 
 cdef object _count(dict usage, str name)
+
+@cython.locals(
+    found=walk.Peek, read="long long", produced="long long", after=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t,
+)
+cdef object _walked(bytes data, Py_ssize_t at, Py_ssize_t end)

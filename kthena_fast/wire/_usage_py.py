@@ -1,16 +1,28 @@
 """The source of both twins of ``wire.usage``, where the contract is."""
 
 from collections import deque
-from typing import Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from kthena_fast.wire import _scan as scan
 
+if TYPE_CHECKING:
+    from kthena_fast.wire import _peek_walk_py as walk
+else:
+    # A twin works with twins of its own kind, whatever the chooser chose.
+    walk = import_module(__name__.replace("_usage", "_peek_walk"))
+
 _MOST: Final = 2**31 - 1
 _NAME: Final = b'"usage"'
+_READ: Final = b'"prompt_tokens"'
+_PRODUCED: Final = b'"completion_tokens"'
+_BACKSLASH: Final = ord("\\")
 _COLON: Final = ord(":")
+_COMMA: Final = ord(",")
 _OPEN: Final = ord("{")
+_CLOSE: Final = ord("}")
 # An engine writes one "usage"; a body made of them must not cost more than a few looks.
 _TRIES: Final = 8
 
@@ -100,6 +112,9 @@ def last(data: bytes) -> Usage | None:
         value = scan.space_end(data, value + 1, end)
         if value >= end or data[value] != _OPEN:
             continue
+        usage = _walked(data, value, end) if scan.COMPILED else None
+        if usage is not None:
+            return usage
         after = scan.value_end(data, value, end)
         if after < 0:
             continue
@@ -110,6 +125,34 @@ def last(data: bytes) -> Usage | None:
         if usage is not None:
             return usage
     return None
+
+
+def _walked(data: bytes, at: int, end: int) -> Usage | None:
+    """The usage object at ``at``, where it is plain and says what OpenAI's API says; None: a decoder must see it."""
+    found = walk.Peek()
+    read = produced = -1
+    at = scan.space_end(data, at + 1, end)
+    while True:
+        after = walk.string(found, data, at, end)
+        start = -1 if after < 0 else walk.value_start(data, after, end)
+        stop = -1 if start < 0 else walk.skip(found, data, start, end, 1)
+        # A name with escapes may be one of these.
+        if stop < 0 or scan.find_byte(data, _BACKSLASH, at, after) >= 0:
+            return None
+        if scan.find(data, _READ, at, after) == at:
+            read = walk.count(data, start, stop)
+            if read < 0:
+                return None
+        elif scan.find(data, _PRODUCED, at, after) == at:
+            produced = walk.count(data, start, stop)
+            if produced < 0:
+                return None
+        at = scan.space_end(data, stop, end)
+        if at >= end or (data[at] != _COMMA and data[at] != _CLOSE):
+            return None
+        if data[at] == _CLOSE:
+            return Usage(read, produced) if read >= 0 and produced >= 0 else None
+        at = scan.space_end(data, at + 1, end)
 
 
 class Tail:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from types import ModuleType
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,3 +172,34 @@ if not _choice.NO_EXTENSIONS:
 
     def test_the_compiled_twin_is_the_one_in_use() -> None:
         assert chosen.Usage.__module__ == "kthena_fast.wire._usage_c"
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        b'{"prompt_tokens":9,"total_tokens":12,"completion_tokens":3}',
+        b'{ "completion_tokens" : 3 ,\n"prompt_tokens" : 9 }',
+        b'{"prompt_tokens":9,"prompt_tokens":8,"completion_tokens":3}',
+        b'{"prompt_tokens":9,"prompt\\u005ftokens":8,"completion_tokens":3}',
+        b'{"prompt_tokens":-9,"completion_tokens":3}',
+        b'{"prompt_tokens":9.0,"completion_tokens":3}',
+        b'{"prompt_tokens":9,"completion_tokens":3e0}',
+        b'{"prompt_tokens":2147483647,"completion_tokens":2147483648}',
+        b'{"prompt_tokens":9,"completion_tokens":null,"output_tokens":3}',
+        b'{"prompt_tokens":"9","completion_tokens":3}',
+        b'{"prompt_tokens":9,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":4,"prompt_tokens":1}}',
+        b'{"input_tokens":9,"output_tokens":3,"cache_read_input_tokens":5}',
+        b'{"total_tokens":9}',
+        b"{}",
+    ],
+)
+def test_a_usage_is_read_as_a_decoder_reads_it(wire: ModuleType, usage: bytes) -> None:
+    body = b'{"choices":[],"usage":' + usage + b"}"
+    assert repr(wire.last(body)) == repr(wire.of(orjson.loads(body)))
+
+
+@pytest.mark.parametrize(
+    "usage", [b'{"prompt_tokens":9,"completion_tokens":3', b'{"prompt_tokens":9,}', b'{"a" 1}', b"{1}"]
+)
+def test_a_usage_that_is_broken_is_none(wire: ModuleType, usage: bytes) -> None:
+    assert wire.last(b'{"usage":' + usage) is None
