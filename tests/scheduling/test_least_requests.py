@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kthena_fast import scheduling
+from kthena_fast.routing import snapshot
 from kthena_fast.routing.snapshot import Pod, Server
 
 Twin = Callable[[str, str], ModuleType]
@@ -20,15 +21,8 @@ def a_server(*in_flight: int) -> Server:
         pod = Pod(f"pod-{number}", "default", f"pod-{number}", "192.0.2.1", 8000)
         pod.in_flight = count
         pods.append(pod)
-    return Server(
-        "default/server",
-        engine="vLLM",
-        model=None,
-        pods=tuple(pods),
-        timeout=None,
-        retry_attempts=1,
-        retry_interval=0.0,
-    )
+    server: Server = serving(snapshot, pods)
+    return server
 
 
 picker = scheduling.PICKERS["least-requests"]()
