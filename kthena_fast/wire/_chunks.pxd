@@ -4,21 +4,19 @@
 
 from cpython.bytes cimport PyBytes_GET_SIZE
 
+from kthena_fast.wire cimport _scan as scan
+
 
 cdef inline Py_ssize_t _size(const unsigned char *base, Py_ssize_t at, Py_ssize_t end, Py_ssize_t *start) noexcept:
     """The size that stands at ``at``, and where its line ends; 0: no plain one does."""
     cdef Py_ssize_t size = 0
     cdef Py_ssize_t first = at
-    cdef unsigned char byte
+    cdef int digit
     while at < end and at - first < 8:
-        byte = base[at]
-        if b"0" <= byte <= b"9":
-            size = size << 4 | byte - 48
-        else:
-            byte |= 32
-            if not b"a" <= byte <= b"f":
-                break
-            size = size << 4 | byte - 87
+        digit = scan.hex_digit(base[at])
+        if digit < 0:
+            break
+        size = size << 4 | digit
         at += 1
     if at == first or end - at < 2 or base[at] != b"\r" or base[at + 1] != b"\n":
         return 0

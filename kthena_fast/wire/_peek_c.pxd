@@ -6,7 +6,6 @@ from kthena_fast.wire cimport _scan as scan
 
 cdef int _QUOTE
 cdef int _BACKSLASH
-cdef int _COLON
 cdef int _COMMA
 cdef int _OPEN
 cdef int _CLOSE

@@ -18,7 +18,6 @@ else:
 
 _QUOTE: Final = ord('"')
 _BACKSLASH: Final = ord("\\")
-_COLON: Final = ord(":")
 _COMMA: Final = ord(",")
 _OPEN: Final = ord("{")
 _CLOSE: Final = ord("}")
@@ -134,11 +133,8 @@ def _find(found: walk.Peek, data: bytes) -> None:
                 name = data[at + 1 : after - 1].decode()
                 raise malformed.Malformed("duplicate_key", f"'{name}' is given more than once.", name)
             seen |= bit
-        at = scan.space_end(data, after, end)
-        if at >= end or data[at] != _COLON:
-            break
-        start = scan.space_end(data, at + 1, end)
-        after = scan.value_end(data, start, end)
+        start = scan.value_start(data, after, end)
+        after = scan.value_end(data, start, end) if start >= 0 else -1
         if after <= start:
             break
         if bit == 1:

@@ -5,7 +5,6 @@ from kthena_fast.wire cimport _scan as scan
 
 cdef int _QUOTE
 cdef int _BACKSLASH
-cdef int _COLON
 cdef int _COMMA
 cdef int _OPEN
 cdef int _CLOSE
@@ -76,9 +75,10 @@ cdef class Peek:
 @cython.locals(end=Py_ssize_t, at=Py_ssize_t, after=Py_ssize_t, start=Py_ssize_t, seen=int, known=int)
 cpdef bint walk(Peek found, bytes data) except -1
 
-cdef Py_ssize_t value_start(bytes data, Py_ssize_t at, Py_ssize_t end) except -2
-cdef int _name(Peek found, bytes data, Py_ssize_t start, Py_ssize_t end) except -3
-cdef int _member(Peek found, bytes data, Py_ssize_t start, Py_ssize_t end) except -3
+cdef Py_ssize_t separator(bytes data, Py_ssize_t at, Py_ssize_t end, int closing) except -2
+cdef int _known(
+    Peek found, bytes data, Py_ssize_t start, Py_ssize_t end, dict names, int longest,
+) except -3
 cdef object _take(Peek found, int known, bytes data, Py_ssize_t start, Py_ssize_t end)
 cdef str _text(Peek found, bytes data, Py_ssize_t start, Py_ssize_t end)
 @cython.locals(number="long long")

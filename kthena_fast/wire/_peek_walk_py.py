@@ -21,7 +21,6 @@ from kthena_fast.wire import _scan as scan
 
 _QUOTE: Final = ord('"')
 _BACKSLASH: Final = ord("\\")
-_COLON: Final = ord(":")
 _COMMA: Final = ord(",")
 _OPEN: Final = ord("{")
 _CLOSE: Final = ord("}")
@@ -171,8 +170,8 @@ def walk(found: Peek, data: bytes) -> bool:
         after = string(found, data, at, end)
         if after < 0:
             return False
-        known = _name(found, data, at, after)
-        start = value_start(data, after, end)
+        known = _known(found, data, at, after, _NAMES, _LONGEST)
+        start = scan.value_start(data, after, end)
         if known == _DOUBTFUL or start < 0:
             return False
         if known >= 0:
@@ -189,45 +188,31 @@ def walk(found: Peek, data: bytes) -> bool:
             return False
         if _NOBODYS < known < _PROMPT:
             _take(found, known, data, start, at)
-        at = scan.space_end(data, at, end)
-        if at >= end:
+        at = separator(data, at, end, _CLOSE)
+        if at < 0:
             return False
         if data[at] == _CLOSE:
             found.object_end = at
             return scan.space_end(data, at + 1, end) == end
-        if data[at] != _COMMA:
-            return False
         at = scan.space_end(data, at + 1, end)
 
 
 # What follows takes a place in the text and gives the place after what it is about, or -1 where that is not plain.
 
 
-def value_start(data: bytes, at: int, end: int) -> int:
-    """Where the value is whose name ends at ``at``."""
+def separator(data: bytes, at: int, end: int, closing: int) -> int:
+    """Where the comma is behind the item that ends at ``at``, or the bracket that closes what it is in."""
     at = scan.space_end(data, at, end)
-    if at >= end or data[at] != _COLON:
-        return -1
-    at = scan.space_end(data, at + 1, end)
-    return at if at < end else -1
+    return at if at < end and (data[at] == _COMMA or data[at] == closing) else -1
 
 
-def _name(found: Peek, data: bytes, start: int, end: int) -> int:
-    """Which of the names that are read the string is that was walked last; `_NOBODYS`: none."""
+def _known(found: Peek, data: bytes, start: int, end: int, names: dict[bytes, int], longest: int) -> int:
+    """Which of these names the string is that was walked last; `_NOBODYS`: none."""
     if found._escaped:
         return _DOUBTFUL
-    if end - start - 2 > _LONGEST:
+    if end - start - 2 > longest:
         return _NOBODYS
-    return _NAMES.get(lines.part(data, start + 1, end - 1), _NOBODYS)
-
-
-def _member(found: Peek, data: bytes, start: int, end: int) -> int:
-    """`_name`, of a block of a prompt."""
-    if found._escaped:
-        return _DOUBTFUL
-    if end - start - 2 > _LONGEST_MEMBER:
-        return _NOBODYS
-    return _MEMBERS.get(lines.part(data, start + 1, end - 1), _NOBODYS)
+    return names.get(lines.part(data, start + 1, end - 1), _NOBODYS)
 
 
 def _take(found: Peek, known: int, data: bytes, start: int, end: int) -> None:
@@ -368,13 +353,11 @@ def _skip_list(found: Peek, data: bytes, at: int, end: int, depth: int) -> int:
         at = skip(found, data, at, end, depth + 1)
         if at < 0:
             return -1
-        at = scan.space_end(data, at, end)
-        if at >= end:
+        at = separator(data, at, end, _CLOSE_LIST)
+        if at < 0:
             return -1
         if data[at] == _CLOSE_LIST:
             return at + 1
-        if data[at] != _COMMA:
-            return -1
         at = scan.space_end(data, at + 1, end)
 
 
@@ -385,18 +368,16 @@ def _skip_object(found: Peek, data: bytes, at: int, end: int, depth: int) -> int
     while True:
         at = string(found, data, at, end)
         if at >= 0:
-            at = value_start(data, at, end)
+            at = scan.value_start(data, at, end)
         if at >= 0:
             at = skip(found, data, at, end, depth + 1)
         if at < 0:
             return -1
-        at = scan.space_end(data, at, end)
-        if at >= end:
+        at = separator(data, at, end, _CLOSE)
+        if at < 0:
             return -1
         if data[at] == _CLOSE:
             return at + 1
-        if data[at] != _COMMA:
-            return -1
         at = scan.space_end(data, at + 1, end)
 
 
@@ -431,15 +412,13 @@ def _count_list(found: Peek, data: bytes, at: int, end: int, depth: int) -> int:
         if at < 0:
             return -1
         items += 1
-        at = scan.space_end(data, at, end)
-        if at >= end:
+        at = separator(data, at, end, _CLOSE_LIST)
+        if at < 0:
             return -1
         if data[at] == _CLOSE_LIST:
             if of_tokens:
                 found.prompt_tokens += items
             return at + 1
-        if data[at] != _COMMA:
-            return -1
         at = scan.space_end(data, at + 1, end)
 
 
@@ -460,8 +439,8 @@ def _count_object(found: Peek, data: bytes, at: int, end: int, depth: int) -> in
         after = string(found, data, at, end)
         if after < 0:
             return -1
-        known = _member(found, data, at, after)
-        start = value_start(data, after, end)
+        known = _known(found, data, at, after, _MEMBERS, _LONGEST_MEMBER)
+        start = scan.value_start(data, after, end)
         if known == _DOUBTFUL or start < 0:
             return -1
         if known >= 0:
@@ -477,11 +456,9 @@ def _count_object(found: Peek, data: bytes, at: int, end: int, depth: int) -> in
             return -1
         if known == _TYPE and data[start] == _QUOTE and _text(found, data, start, at) in IMAGES:
             found.images += 1
-        at = scan.space_end(data, at, end)
-        if at >= end:
+        at = separator(data, at, end, _CLOSE)
+        if at < 0:
             return -1
         if data[at] == _CLOSE:
             return at + 1
-        if data[at] != _COMMA:
-            return -1
         at = scan.space_end(data, at + 1, end)

@@ -204,20 +204,31 @@ cdef inline Py_ssize_t literal_end(bytes data, Py_ssize_t at, Py_ssize_t end) ex
     return -1
 
 
+cdef inline int hex_digit(unsigned char byte) noexcept:
+    if b"0" <= byte <= b"9":
+        return byte - 48
+    byte |= 32
+    return byte - 87 if b"a" <= byte <= b"f" else -1
+
+
 cdef inline int hex4(bytes data, Py_ssize_t at, Py_ssize_t end) except? -2:
     cdef const unsigned char *base = data
-    cdef unsigned char byte
-    cdef int code = 0
-    cdef Py_ssize_t digit
+    cdef int digit, code = 0
+    cdef Py_ssize_t place
     if end - at < 4:
         return -1
-    for digit in range(at, at + 4):
-        byte = base[digit]
-        if b"0" <= byte <= b"9":
-            code = code << 4 | byte - 48
-        else:
-            byte |= 32
-            if not b"a" <= byte <= b"f":
-                return -1
-            code = code << 4 | byte - 87
+    for place in range(at, at + 4):
+        digit = hex_digit(base[place])
+        if digit < 0:
+            return -1
+        code = code << 4 | digit
     return code
+
+
+cdef inline Py_ssize_t value_start(bytes data, Py_ssize_t at, Py_ssize_t end) except? -2:
+    cdef const unsigned char *base = data
+    at = space_end(data, at, end)
+    if at >= end or base[at] != b":":
+        return -1
+    at = space_end(data, at + 1, end)
+    return at if at < end else -1

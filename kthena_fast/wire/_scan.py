@@ -23,6 +23,7 @@ _PLAIN: Final = re.compile(rb"[ !#-\[\]-\x7f]*+")
 _LITERAL: Final = re.compile(rb"true|false|null")
 _HEX4: Final = re.compile(rb"[0-9A-Fa-f]{4}")
 _QUOTE: Final = ord('"')
+_COLON: Final = re.compile(rb"[ \t\n\r]*+:[ \t\n\r]*+")
 _OPENING: Final = b"{["
 
 
@@ -104,3 +105,9 @@ def hex4(data: bytes, at: int, end: int) -> int:
     """The number that four hexadecimal digits are; -1: there are not four."""
     match = _HEX4.match(data, at, end)
     return int(match[0], 16) if match else -1
+
+
+def value_start(data: bytes, at: int, end: int) -> int:
+    """Where the value begins of the name that ends at ``at``; -1: no colon and value follow."""
+    match = _COLON.match(data, at, end)
+    return match.end() if match and match.end() < end else -1

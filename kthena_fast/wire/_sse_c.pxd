@@ -70,7 +70,6 @@ cdef class Scanner:
 
 cdef bytes _joined(bytes event)
 cdef bint _is_json(bytes payload) except -1
-cdef Py_ssize_t _value_of(bytes data, Py_ssize_t at, Py_ssize_t end) except? -2
 
 @cython.locals(value=Py_ssize_t)
 cdef bint _may_report(bytes data, Py_ssize_t at, Py_ssize_t end) except -1

@@ -268,15 +268,6 @@ def _is_json(payload: bytes) -> bool:
     return True
 
 
-def _value_of(data: bytes, at: int, end: int) -> int:
-    """Where the value begins of the name that ends at ``at``; -1 when no colon and value follow."""
-    at = scan.space_end(data, at, end)
-    if at >= end or data[at] != _COLON:
-        return -1
-    at = scan.space_end(data, at + 1, end)
-    return at if at < end else -1
-
-
 def _may_report(data: bytes, at: int, end: int) -> bool:
     """Whether a member ``usage`` holds an object; engines that end with usage say ``"usage":null`` until then."""
     while True:
@@ -284,7 +275,7 @@ def _may_report(data: bytes, at: int, end: int) -> bool:
         if at < 0:
             return False
         at += len(_USAGE)
-        value = _value_of(data, at, end)
+        value = scan.value_start(data, at, end)
         if value >= 0 and data[value] == _OPEN:
             return True
 
@@ -323,7 +314,7 @@ def _is_generated(data: bytes, at: int, end: int) -> bool:
             return False
     for _ in range(_DELTAS):
         key += len(needle)
-        value = _value_of(data, key, end)
+        value = scan.value_start(data, key, end)
         if value >= 0:
             if data[value] == _QUOTE:
                 if value + 1 < end and data[value + 1] != _QUOTE:
@@ -343,7 +334,7 @@ def _says_something(data: bytes, at: int, end: int) -> bool:
         after = scan.string_end(data, at + 1, end)
         if after < 0:
             return False
-        value = _value_of(data, after, end)
+        value = scan.value_start(data, after, end)
         if value < 0:
             return False
         if _is_filled(data, value, end) and _is_generated_member(data, at + 1, after - 1):

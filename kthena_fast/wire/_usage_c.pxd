@@ -8,9 +8,7 @@ cdef bytes _NAME
 cdef bytes _READ
 cdef bytes _PRODUCED
 cdef int _BACKSLASH
-cdef int _COMMA
 cdef int _CLOSE
-cdef int _COLON
 cdef int _OPEN
 cdef int _TRIES
 

@@ -19,8 +19,6 @@ _NAME: Final = b'"usage"'
 _READ: Final = b'"prompt_tokens"'
 _PRODUCED: Final = b'"completion_tokens"'
 _BACKSLASH: Final = ord("\\")
-_COLON: Final = ord(":")
-_COMMA: Final = ord(",")
 _OPEN: Final = ord("{")
 _CLOSE: Final = ord("}")
 # An engine writes one "usage"; a body made of them must not cost more than a few looks.
@@ -106,11 +104,8 @@ def last(data: bytes) -> Usage | None:
         at = data.rfind(_NAME, 0, at)
         if at < 0:
             return None
-        value = scan.space_end(data, at + len(_NAME), end)
-        if value >= end or data[value] != _COLON:
-            continue
-        value = scan.space_end(data, value + 1, end)
-        if value >= end or data[value] != _OPEN:
+        value = scan.value_start(data, at + len(_NAME), end)
+        if value < 0 or data[value] != _OPEN:
             continue
         usage = _walked(data, value, end) if scan.COMPILED else None
         if usage is not None:
@@ -134,7 +129,7 @@ def _walked(data: bytes, at: int, end: int) -> Usage | None:
     at = scan.space_end(data, at + 1, end)
     while True:
         after = walk.string(found, data, at, end)
-        start = -1 if after < 0 else walk.value_start(data, after, end)
+        start = -1 if after < 0 else scan.value_start(data, after, end)
         stop = -1 if start < 0 else walk.skip(found, data, start, end, 1)
         # A name with escapes may be one of these.
         if stop < 0 or scan.find_byte(data, _BACKSLASH, at, after) >= 0:
@@ -147,8 +142,8 @@ def _walked(data: bytes, at: int, end: int) -> Usage | None:
             produced = walk.count(data, start, stop)
             if produced < 0:
                 return None
-        at = scan.space_end(data, stop, end)
-        if at >= end or (data[at] != _COMMA and data[at] != _CLOSE):
+        at = walk.separator(data, stop, end, _CLOSE)
+        if at < 0:
             return None
         if data[at] == _CLOSE:
             return Usage(read, produced) if read >= 0 and produced >= 0 else None
