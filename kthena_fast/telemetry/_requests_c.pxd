@@ -47,7 +47,7 @@ cdef class Meter:
 
     @cython.locals(gauge=Value_c, series=Series)
     cpdef parsed(self)
-    @cython.locals(gauge=Value_c, series=Series, is_there=bint)
+    @cython.locals(gauge=Value_c)
     cpdef attempt_began(self)
     cpdef attempt_ended(self)
     cpdef settle(self, double now)
@@ -71,7 +71,7 @@ cdef class RequestMetrics:
     cpdef Series request(self, tuple key)
     @cython.locals(gauge=Value_c)
     cpdef Value_c downstream(self, str model)
-    @cython.locals(gauge=Value_c)
+    @cython.locals(gauge=Value_c, series=Series)
     cpdef Value_c upstream(self, Exchange_c exchange)
     @cython.locals(series=Series)
     cpdef observe_end(self, Exchange_c exchange, double now)

@@ -49,9 +49,9 @@ class Series:
         self.owner = owner
         self.generation = owner.generation
         """Of the names that were known when it was made."""
-        self.downstream: Value | None = None
-        self.upstream: Value | None = None
         # Of the requests that it is kept for.
+        self.downstream: Value
+        self.upstream: Value
         self._asked = self._server = self._upstream_model = ""
         self._registry = registry
         self._model = model
@@ -146,20 +146,14 @@ class Meter:
         if self._downstream is None:
             series = self._metrics.kept(self._exchange)
             gauge = self._metrics.downstream(self._exchange.model) if series is None else series.downstream
-            assert gauge is not None
             gauge.number += 1.0
             self._downstream = gauge
 
     def attempt_began(self) -> None:
         """An attempt towards the record's `server` begins; one that was still open ends."""
-        if self._upstream is not None:
-            self._upstream.number -= 1.0
-        series = self._metrics.kept(self._exchange)
-        is_there = series is not None and series.goes_where(self._exchange)
-        gauge = series.upstream if series is not None and is_there else self._metrics.upstream(self._exchange)
-        assert gauge is not None
+        self.attempt_ended()
+        gauge = self._upstream = self._metrics.upstream(self._exchange)
         gauge.number += 1.0
-        self._upstream = gauge
 
     def attempt_ended(self) -> None:
         if self._upstream is not None:
@@ -171,9 +165,7 @@ class Meter:
         if self._settled:
             return
         self._settled = True
-        if self._upstream is not None:
-            self._upstream.number -= 1.0
-            self._upstream = None
+        self.attempt_ended()
         if self._downstream is not None:
             self._downstream.number -= 1.0
         self._metrics.active.number -= 1.0
@@ -253,6 +245,9 @@ class RequestMetrics:
 
     def upstream(self, exchange: Exchange) -> Value:
         """active_upstream_requests for the destination of the record."""
+        series = self.kept(exchange)
+        if series is not None and series.goes_where(exchange):
+            return series.upstream
         key = (exchange.route, exchange.server, exchange.upstream_model)
         gauge = self._upstream.get(key)
         if gauge is None:

@@ -52,7 +52,7 @@ cdef class Relay:
     cdef _choose_framing(self)
     cdef str _feed(self, bytes data)
     cdef _count(self, bytes data)
-    @cython.locals(problem=str, out=bytes, taken=Py_ssize_t)
+    @cython.locals(problem=str, out=bytes, rest=bytes, taken=Py_ssize_t)
     cdef _pass(self, bytes data)
     @cython.locals(scanner=Scanner_c, at=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t)
     cdef Py_ssize_t _take_plain(self, bytes data) except -1

@@ -349,11 +349,12 @@ class Relay:
         if taken and taken == len(data):
             out = data
         else:
+            rest = data
             if taken:
                 self._keep_plain(data, taken)
-                problem = self._feed(data[taken:])
-            elif data:
-                problem = self._feed(data)
+                rest = data[taken:]
+            if rest:
+                problem = self._feed(rest)
             out = self._to_client(data)
         if out:
             if self._exchange.first_byte is None:
