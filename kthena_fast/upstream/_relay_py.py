@@ -36,6 +36,8 @@ from kthena_fast.wire.headers import Unsafe
 MAX_HEAD: Final = 64 * 1024
 MOST_STATUS: Final = 599
 """What is beyond has no class, and clients may take it for anything (RFC 9110, 15)."""
+MOST_DIGITS: Final = 20
+"""Of a length: as many as 64 bits can need."""
 RETRYABLE: Final = frozenset((429, 502, 503))
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -248,9 +250,10 @@ class Relay:
         if self._status > MOST_STATUS:
             self._give_up(Outcome.MALFORMED, f"its status is {self._status}")
             return
-        framing = self._choose_framing()
-        if framing is None:
-            self._give_up(Outcome.MALFORMED, "its transfer coding is not chunked")
+        try:
+            framing = self._choose_framing()
+        except Unsafe as unsafe:
+            self._give_up(Outcome.MALFORMED, str(unsafe))
             return
         problem = self._feed(rest) if rest else ""
         if problem:
@@ -275,20 +278,23 @@ class Relay:
             self._attached = True
             downstream.attach(self._flow)
 
-    def _choose_framing(self) -> Framing | None:
+    def _choose_framing(self) -> Framing:
         told = plain_heads.told(self._fields, _TOLD, _NOTHING)
         if told is None:
             # Of two, the last one counts.
             named = dict(self._fields)
             told = [named.get(name) for name in _TOLD]
             if len([name for name, _ in self._fields if name == b"transfer-encoding"]) > 1:
-                return None
+                raise Unsafe("its transfer coding is named twice")
         length, coding, kind, encoding = told
         has_length = length is not None
         is_chunked = coding is not None
         if coding is not None and coding.lower() != b"chunked":
             # Others than chunked would be removed with the header that names them, and the body be unreadable.
-            return None
+            raise Unsafe("its transfer coding is not chunked")
+        if length is not None and len(length) > MOST_DIGITS:
+            # llhttp reads any number of zeros before it; clients refuse what is longer than a number can be.
+            raise Unsafe(f"its Content-Length has {len(length)} digits")
         # None was accepted; an engine that encodes all the same is passed on and not understood.
         encoded = encoding is not None and encoding.lower() != b"identity"
         if self._exchange.method == "HEAD" or self._status in {204, 304}:
