@@ -190,7 +190,8 @@ class Settings(BaseModel):
     fairness_window_size: Window = 300.0
     """How far back use counts."""
     fairness_input_token_weight: Weight = 1.0
-    """What a prompt token counts for in a user's use."""
+    """What a prompt token counts for in a user's use. 0 for both kinds of tokens leaves no order, and is refused with
+    fairness where requests count for nothing either."""
     fairness_output_token_weight: Weight = 2.0
     """What a generated token counts for in a user's use: it takes an engine longer than a prompt token."""
     fairness_queue_timeout: PositiveDuration = 60.0
@@ -338,12 +339,36 @@ def read(environment: Mapping[str, str], warn: Callable[[str], None]) -> Setting
             warn(f"{line}; {default(field) or 'none'} is used")
             del values[field]
             continue
+        weightless = _weightless(settings)
+        if weightless:
+            line = (
+                f"{weightless[0].upper()}=0 and {weightless[1].upper()}=0 are not allowed together: nothing that users "
+                "do would count, and nobody's turn come before another's; one of them must be above 0"
+            )
+            if not _is_lenient(environment):
+                raise BadSetting(line)
+            warn(f"{line}; {' and '.join(map(default, weightless))} are used")
+            for field in weightless:
+                values.pop(field, None)
+            continue
         _refuse_what_is_not_built(settings)
         return settings
 
 
 def _is_lenient(environment: Mapping[str, str]) -> bool:
     return environment.get("KTHENA_FAST_LENIENT_ENV", "") in _TRUE
+
+
+def _weightless(settings: Settings) -> tuple[str, ...]:
+    """The two fields whose zeros leave fairness without an order; none: something counts."""
+    if not settings.enable_fairness_scheduling or settings.fairness_priority_request_num_weight:
+        return ()
+    if not settings.fairness_priority_token_weight:
+        return "fairness_priority_token_weight", "fairness_priority_request_num_weight"
+    # The shares file may hold others.
+    if settings.fairness_input_token_weight or settings.fairness_output_token_weight or settings.fairness_shares_file:
+        return ()
+    return "fairness_input_token_weight", "fairness_output_token_weight"
 
 
 def _refuse_what_is_not_built(settings: Settings) -> None:

@@ -127,6 +127,40 @@ def test_lenient_is_not_for_variables_that_upstream_does_not_have() -> None:
         read(KTHENA_FAST_LENIENT_ENV="true", MAX_HEADERS="-1")
 
 
+WEIGHTLESS = [
+    ("FAIRNESS_INPUT_TOKEN_WEIGHT", "FAIRNESS_OUTPUT_TOKEN_WEIGHT", "1.0 and 2.0"),
+    ("FAIRNESS_PRIORITY_TOKEN_WEIGHT", "FAIRNESS_PRIORITY_REQUEST_NUM_WEIGHT", "1.0 and 0.0"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "defaults"), WEIGHTLESS)
+def test_weights_that_leave_no_order_are_refused_where_there_is_to_be_one(one: str, other: str, defaults: str) -> None:
+    """Upstream takes them and serves by arrival, or by a weight of its own that it does not tell of."""
+    zeros = {one: "0", other: "0.0"}
+    read(**zeros)
+    with pytest.raises(settings.BadSetting) as raised:
+        read(ENABLE_FAIRNESS_SCHEDULING="true", **zeros)
+    line = str(raised.value)
+    assert line.startswith(f"{one}=0 and {other}=0 are not allowed together")
+    assert "\n" not in line
+    lenient, said = read(ENABLE_FAIRNESS_SCHEDULING="true", KTHENA_FAST_LENIENT_ENV="true", **zeros)
+    assert lenient == read(ENABLE_FAIRNESS_SCHEDULING="true", KTHENA_FAST_LENIENT_ENV="true")[0]
+    assert said == [f"{line}; {defaults} are used"]
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"FAIRNESS_OUTPUT_TOKEN_WEIGHT": "0.5"},
+        {"FAIRNESS_PRIORITY_REQUEST_NUM_WEIGHT": "1"},
+        {"FAIRNESS_SHARES_FILE": "shares.yaml"},
+    ],
+)
+def test_tokens_may_count_for_nothing_where_something_else_does(counts: dict[str, str]) -> None:
+    zeros = dict.fromkeys(("FAIRNESS_INPUT_TOKEN_WEIGHT", "FAIRNESS_OUTPUT_TOKEN_WEIGHT"), "0")
+    assert read(ENABLE_FAIRNESS_SCHEDULING="true", **{**zeros, **counts})[0].fairness_input_token_weight == 0.0
+
+
 def test_a_typing_error_is_answered_with_the_nearest_name() -> None:
     _, said = read(FAIRNESS_WINDOWSIZE="5m", ACCESS_LOG_FORMATT="json", FAIRNESS_ZZZ="1", PATH="/bin")
     assert said[0].endswith("did you mean FAIRNESS_WINDOW_SIZE?")

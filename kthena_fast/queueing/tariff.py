@@ -27,7 +27,12 @@ class Tariff:
 
     @classmethod
     def of(cls, input_weight: float, output_weight: float, request_weight: float = 0.0) -> Tariff:
-        """The tariff of weights from 0 to MOST; ValueError for others. A weight above 0 is at least a thousandth."""
+        """The tariff of weights from 0 to MOST, not all of them 0; ValueError for others.
+
+        A weight above 0 is at least a thousandth.
+        """
+        if not (input_weight or output_weight or request_weight):
+            raise ValueError("a weight must be above 0, since otherwise nothing that users do counts")
         return cls(_units(input_weight), _units(output_weight), _units(request_weight))
 
     def input_units(self, tokens: int) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from kthena_fast.gateway import app
 from kthena_fast.routing.objects import Objects
 from tests.fairness import crowd
 from tests.gateway import running
@@ -147,6 +148,14 @@ async def test_the_access_log_tells_why_a_request_waited(tmp_path: Path) -> None
     assert {(line["usage_at_admission"], line["share_at_admission"], line["policy"]) for line in rest} == {
         (used, 2, "window")
     }
+
+
+async def test_shares_whose_weights_leave_no_order_are_no_start(tmp_path: Path) -> None:
+    shares = tmp_path / "shares.yaml"
+    shares.write_text("weights: {inputToken: 0, outputToken: 0}")
+    with pytest.raises(app.CannotStart, match=r"a weight must be above 0.*FAIRNESS_PRIORITY_REQUEST_NUM_WEIGHT"):
+        async with crowd.scene(fairness_shares_file=str(shares)):
+            pass
 
 
 async def test_new_shares_are_obeyed_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

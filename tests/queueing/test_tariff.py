@@ -31,6 +31,11 @@ def test_a_weight_that_is_none_is_refused(weight: float) -> None:
         Tariff.of(1.0, weight)
 
 
+def test_weights_of_which_none_counts_are_refused() -> None:
+    with pytest.raises(ValueError, match="a weight must be above 0"):
+        Tariff.of(0.0, 0.0)
+
+
 def test_service_that_was_charged_under_other_weights_stays_what_it_was() -> None:
     before, after = Tariff.of(1.0, 2.0), Tariff.of(3.0, 7.0)
     assert after.service(before.output_units(5)) == 10.0

@@ -124,6 +124,7 @@ def test_a_log_is_replayed_and_what_was_left_out_is_told_beside_it(tmp_path: Pat
         (["--weights", "1"], "'1' is not IN,OUT or IN,OUT,REQUEST"),
         (["--weights", "1,x"], "could not convert"),
         (["--weights", "1,-2"], "a weight must be from 0"),
+        (["--weights", "0,0"], "a weight must be above 0"),
         (["--concurrency", "0"], "'0' is not a number above 0, auto or auto:START"),
         (["--concurrency", "auto:x"], "'auto:x' is not a number above 0, auto or auto:START"),
         (["--concurrency", "4", "--max-qps", "5"], "two modes"),
