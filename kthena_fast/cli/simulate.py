@@ -161,6 +161,7 @@ def _workloads(
 ) -> list[Workload]:
     from kthena_fast.simulator import replay as logs
     from kthena_fast.simulator import traces, workloads
+    from kthena_fast.telemetry.one_line import counted
 
     unknown = [name for name in names if name not in workloads.SYNTHETIC]
     if unknown:
@@ -175,8 +176,11 @@ def _workloads(
             played.append(traces.read(trace, shares))
         if replay is not None:
             found = logs.read(replay, model, shares)
-            lines = f"{len(found.workload.arrivals)} requests of {found.model!r}, {found.left_out} lines left out"
-            click.echo(f"{replay}: {lines}", err=True)
+            told = f"{counted(len(found.workload.arrivals), 'request')} of {found.model!r}"
+            told += f", {counted(found.left_out, 'line')} left out"
+            if found.passed_over:
+                told += f", {counted(found.passed_over, 'line')} passed over that are none of the access log"
+            click.echo(f"{replay}: {told}", err=True)
             played.append(found.workload)
     except traces.BadFile as problem:
         raise click.ClickException(str(problem)) from problem

@@ -6,6 +6,7 @@ concurrency can be chosen before fairness is turned on.
    than there was.
 2. An engine serves one model. Without a name it is the one with most requests.
 3. Who has no name in the log is `anonymous`. The log knows no `max_tokens`; the output takes its place.
+4. What is no line of the access log is passed over and counted: what a container prints has the application log in it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import orjson
 from kthena_fast.queueing.shares import EQUAL, Shares
 from kthena_fast.simulator.arrivals import Workload
 from kthena_fast.simulator.traces import BadFile, Call, workload
+from kthena_fast.telemetry.one_line import counted
 
 _HEAD: Final = re.compile(r'\[(?P<timestamp>[^\]]+)\] "(?:[^"\\]|\\.)*" (?P<status>[0-9]+)')
 _FIELD: Final = re.compile(r' (?P<name>[a-z_]+)=(?P<value>"(?:[^"\\]|\\.)*"|[^ ]*)')
@@ -33,6 +35,8 @@ class Replay(NamedTuple):
     model: str
     left_out: int
     """Lines that were not of this model, had no tokens or were not answered."""
+    passed_over: int
+    """Lines that were none of the access log."""
 
 
 class _Line(NamedTuple):
@@ -43,24 +47,31 @@ class _Line(NamedTuple):
 def read(path: Path, model: str | None = None, shares: Shares = EQUAL) -> Replay:
     """The workload in a log; BadFile where there is none."""
     lines: list[_Line] = []
-    count = 0
+    count = passed_over = 0
+    strange = ""
     try:
         with path.open(encoding="utf-8", errors="surrogateescape") as log:
             for number, text in enumerate(log, 1):
                 if not text.strip():
                     continue
-                count += 1
                 try:
                     lines.extend(_parse(text.rstrip("\n")))
                 except (ValueError, KeyError, TypeError) as problem:
-                    raise BadFile(f"{path}, line {number}: not a line of the access log: {problem}") from problem
+                    passed_over += 1
+                    why = f"it has no {problem}" if isinstance(problem, KeyError) else str(problem)
+                    strange = strange or f"line {number}: {why}"
+                else:
+                    count += 1
     except OSError as problem:
         raise BadFile(f"{path}: {problem}") from problem
     if model is None:
         models = Counter(line.model for line in lines)
         model = max(models, key=lambda name: (models[name], name), default="")
     calls = [line.call for line in lines if line.model == model]
-    return Replay(workload("replay", calls, shares, path), model, count - len(calls))
+    if strange and not calls:
+        others = f"{counted(passed_over, 'line')} passed over that are none of the access log ({strange})"
+        raise BadFile(f"{path}: there is no request in it; {others}")
+    return Replay(workload("replay", calls, shares, path), model, count - len(calls), passed_over)
 
 
 def _parse(text: str) -> Iterator[_Line]:

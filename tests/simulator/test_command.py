@@ -110,8 +110,21 @@ def test_a_log_is_replayed_and_what_was_left_out_is_told_beside_it(tmp_path: Pat
     )
     result = call("--replay", str(path), "--policy", "vtc", "--json")
     assert result.exit_code == 0
-    assert result.stderr == f"{path}: 1 requests of 'chat', 1 lines left out\n"
+    assert result.stderr == f"{path}: 1 request of 'chat', 1 line left out\n"
     assert json.loads(result.stdout)["runs"][0]["clients"][0]["name"] == "bob"
+
+
+def test_a_log_with_other_lines_in_it_is_replayed_and_they_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "kubectl.log"
+    line = (
+        '[2026-03-01T09:15:00Z] "POST /v1/chat/completions HTTP/1.1" 200 model_name=chat tokens=10/20 '
+        "timings=1ms(0+1+0) user=bob bytes=1\n"
+    )
+    path.write_text("2026-03-01T09:14:59Z INFO serving\n" + line * 2)
+    result = call("--replay", str(path), "--policy", "vtc", "--json")
+    assert result.exit_code == 0
+    told = "2 requests of 'chat', 0 lines left out, 1 line passed over that are none of the access log"
+    assert result.stderr == f"{path}: {told}\n"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Workloads from files: a CSV, and the gateway's own log in both layouts."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,8 @@ def test_the_gateways_own_log_is_played(tmp_path: Path, form: str) -> None:
         exchange(user='a "strange" name', output_tokens=30),
         exchange(user="", output_tokens=5, wall=WALL + 2),
     )
-    made, model, left_out = replay.read(path)
-    assert (model, left_out) == ("chat", 0)
+    made, model, left_out, passed_over = replay.read(path)
+    assert (model, left_out, passed_over) == ("chat", 0, 0)
     assert made.name == "replay"
     assert [client.name for client in made.clients] == ['a "strange" name', "carol", "anonymous"]
     assert [(one.client, one.input, one.output, one.limit) for one in made.arrivals] == [
@@ -101,8 +102,8 @@ def test_the_gateways_own_log_is_played(tmp_path: Path, form: str) -> None:
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_the_model_with_most_requests_is_played_unless_one_is_named(tmp_path: Path, form: str) -> None:
     path = log(tmp_path, form, exchange(), exchange(model="a b"), exchange(model="a b", output_tokens=1))
-    assert replay.read(path)[1:] == ("a b", 1)
-    assert replay.read(path, "chat")[1:] == ("chat", 2)
+    assert replay.read(path)[1:] == ("a b", 1, 0)
+    assert replay.read(path, "chat")[1:] == ("chat", 2, 0)
     with pytest.raises(traces.BadFile, match="there is no request in it"):
         replay.read(path, "none")
 
@@ -119,14 +120,29 @@ def test_what_was_not_answered_is_left_out_and_counted(tmp_path: Path, form: str
         refused(error, model="chat", prompt_estimate=40),
         exchange(prompt_estimate=0, output_tokens=0),
     )
-    made, _, left_out = replay.read(path)
+    made, _, *counts = replay.read(path)
     assert len(made.arrivals) == 2
-    assert left_out == 2
+    assert counts == [2, 0]
 
 
-@pytest.mark.parametrize("line", ["nonsense", "{}", "[]", '{"status_code": 200, "input_tokens": 1, "model_name": "m"}'])
-def test_a_line_that_is_none_is_refused_with_its_number(tmp_path: Path, line: str) -> None:
-    path = log(tmp_path, "text", exchange())
-    path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(traces.BadFile, match="line 2: not a line of the access log"):
+NO_LINES = {
+    "nonsense": "it does not begin with a time",
+    "{}": "it has no 'status_code'",
+    "[]": "it does not begin with a time",
+    '{"status_code": 200, "input_tokens": 1, "model_name": "m"}': "it has no 'timestamp'",
+    '{"time":"2026-03-01T09:15:00Z","level":"INFO","message":"serving"}': "it has no 'status_code'",
+}
+
+
+@pytest.mark.parametrize("line", NO_LINES)
+def test_what_is_no_line_of_the_access_log_is_passed_over_and_counted(tmp_path: Path, line: str) -> None:
+    """`kubectl logs` prints the application log too."""
+    path = log(tmp_path, "text", exchange(), exchange())
+    path.write_text(f"{line}\n\n{path.read_text()}{line}\n")
+    made, _, *counts = replay.read(path)
+    assert len(made.arrivals) == 2
+    assert counts == [0, 2]
+    path.write_text(f"\n{line}\n{line}\n")
+    why = f"2 lines passed over that are none of the access log (line 2: {NO_LINES[line]}"
+    with pytest.raises(traces.BadFile, match=re.escape(f"{path}: there is no request in it; {why}")):
         replay.read(path)
