@@ -6,14 +6,17 @@ from pathlib import Path
 
 import click
 
+_PATH = click.Path(exists=True, allow_dash=True, path_type=Path)
+
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...", type=click.Path(exists=True, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR|-...", type=_PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
 def validate(paths: tuple[Path, ...], as_json: bool) -> None:
     """Check manifests, and report every violation at once.
 
-    ModelRoutes, ModelServers, ExternalModelProviders, Pods and Secrets are looked at, other kinds passed over.
+    ModelRoutes, ModelServers, ExternalModelProviders, Pods and Secrets are looked at, other kinds passed over, and so
+    are files that hold no objects at all, with a warning. A dash stands for the standard input.
     An error is what a cluster refuses or the gateway sets aside; a warning is what is dropped, not obeyed or likely
     not meant.
     Exit status: 0 without errors, 1 with errors.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -206,13 +207,48 @@ def _model(obj: Any) -> type[AnyResource]:
     if group == OLD_GROUP:
         message = f"the API group {OLD_GROUP} was renamed to {GROUP}: write {API_VERSION}"
     elif group != GROUP:
-        raise UnknownKind(api_version, kind)
+        # Others' groups have kinds of the same names; Kubernetes' own, which have no dot, do not.
+        if kind not in NETWORKING or ("." in group and not _is_like_ours(group)):
+            raise UnknownKind(api_version, kind)
+        message = f"must be {API_VERSION}"
     elif api_version != API_VERSION:
         message = f"must be {API_VERSION}, the only version of its group"
     else:
         message = f"must be one of {', '.join(NETWORKING)}"
         raise _rejected(obj, Violation("kind", message, "NotSupported", kind, ("kind",)))
     raise _rejected(obj, Violation("apiVersion", message, "NotSupported", api_version, ("apiVersion",)))
+
+
+def is_of_others(obj: Any) -> bool:
+    """Whether it is of a kind that is not read here."""
+    try:
+        _model(obj)
+    except UnknownKind:
+        return True
+    except Rejected:
+        return False
+    return False
+
+
+def is_foreign(obj: Any) -> bool:
+    """Whether nothing tells that this was meant to be an object that is read here: what a chart's values look like.
+
+    Who names one of our kinds or our group, or gives metadata and a spec, has misspelt the rest.
+    """
+    if isinstance(obj, list):
+        return all(not isinstance(item, Mapping) or is_foreign(item) for item in obj)
+    if not isinstance(obj, Mapping):
+        return True
+    api_version, kind = obj.get("apiVersion"), obj.get("kind")
+    if isinstance(kind, str) and (kind in NETWORKING or kind in CORE):
+        return False
+    if isinstance(api_version, str) and (kind or _is_like_ours(api_version.rpartition("/")[0])):
+        return False
+    return not ("metadata" in obj and "spec" in obj)
+
+
+def _is_like_ours(group: str) -> bool:
+    return bool(difflib.get_close_matches(group, (GROUP, OLD_GROUP)))
 
 
 def _rejected(obj: Mapping[str, Any], *violations: Violation) -> Rejected:
@@ -235,17 +271,19 @@ def _faults(error: ValidationError, schema: structure.Schema, *, hide: bool) -> 
             continue
         yield Violation(
             structure.path(schema, location),
-            _sentence(fault["type"], fault["msg"], wanted),
+            _sentence(fault["type"], fault["msg"], fault["input"], wanted),
             _KINDS.get(fault["type"], "Invalid"),
             HIDDEN if hide else fault["input"],
             location,
         )
 
 
-def _sentence(fault: str, otherwise: str, schema: structure.Schema) -> str:
+def _sentence(fault: str, otherwise: str, value: Any, schema: structure.Schema) -> str:
     """What is allowed, said from the schema where pydantic's words would be about Python."""
-    if schema.get("pattern") == durations.PATTERN and fault == "string_pattern_mismatch":
-        return "must be a duration such as 300ms, 10s, 5m or 1h30m"
+    if schema.get("pattern") == durations.PATTERN and fault in ("string_pattern_mismatch", "string_type"):
+        wanted = "must be a duration such as 300ms, 10s, 5m or 1h30m"
+        is_bare = type(value) in (str, int, float) and _BARE_NUMBER.fullmatch(str(value))
+        return f'{wanted}, and {value} has no unit: write "{value}s" for seconds' if is_bare else wanted
     if fault in ("greater_than_equal", "less_than_equal"):
         return f"must be between {schema['minimum']} and {schema['maximum']}"
     if fault == "literal_error":
@@ -254,6 +292,7 @@ def _sentence(fault: str, otherwise: str, schema: structure.Schema) -> str:
     return sentence.format_map(schema) if sentence is not None else otherwise.removeprefix("Value error, ")
 
 
+_BARE_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 _SENTENCES: Mapping[str, str] = {
     "missing": "is required",
     "string_type": "must be a string",

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from kthena_fast.resources import decoding
 from kthena_fast.resources.decoding import AnyResource
@@ -17,6 +17,11 @@ from kthena_fast.sources.yaml_documents import Document, Location, Malformed
 SUFFIXES = frozenset((".yaml", ".yml", ".json"))
 MAX_FILE_BYTES = 16 * 2**20
 """Far beyond any manifest; a file that is larger was put there by mistake."""
+PASSED_OVER = "is passed over: nothing in it is an object with apiVersion and kind"
+"""Said of a file of which nothing is read and nothing was meant to be: values or metadata of a chart, say.
+
+Where a file has an object too, or had one, what does not say its kind is refused: it may be one that was misspelt.
+"""
 
 _LISTS = frozenset(("List", *(f"{kind}List" for kind in (*decoding.NETWORKING, *decoding.CORE))))
 
@@ -54,6 +59,8 @@ class Entry(NamedTuple):
     line: int
     resource: AnyResource | None
     reasons: tuple[Reason, ...]
+    is_foreign: bool = False
+    """Whether nothing tells that it was meant to be an object."""
 
 
 def listing(root: Path) -> Iterator[Path]:
@@ -95,7 +102,12 @@ def _is(kind: Callable[[int], bool], path: Path) -> bool:
 def read(path: Path) -> str:
     """The text of a file; Malformed for one that cannot be a manifest, OSError as usual."""
     with path.open("rb") as file:
-        content = file.read(MAX_FILE_BYTES + 1)
+        return text_of(file)
+
+
+def text_of(file: BinaryIO) -> str:
+    """The text of an open file, or of what a pipe brings; as `read`."""
+    content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise Malformed(f"is larger than the {MAX_FILE_BYTES >> 20} MiB that a manifest may have", 0)
     try:
@@ -131,7 +143,8 @@ def entries(text: str) -> Iterator[Entry]:
                 Reason(violation.path, violation.message, found.line(violation.location))
                 for violation in refusal.violations
             )
-            yield Entry(Identity(refusal.kind, refusal.namespace, refusal.name), found.line(), None, reasons)
+            identity = Identity(refusal.kind, refusal.namespace, refusal.name)
+            yield Entry(identity, found.line(), None, reasons, decoding.is_foreign(found.value))
         else:
             meta = resource.metadata
             yield Entry(Identity(resource.KIND, meta.namespace, meta.name), found.line(), resource, ())

@@ -4,6 +4,7 @@
    A document that cannot be read, or does not say what it is, does not say which objects it held either, so until
    that is mended nothing that came from its file goes. Nor does it while the file is empty: `helm template > FILE`
    empties it long before it writes.
+   A file in which nothing ever was an object, nor is like one, is passed over: values of a chart, say.
 2. An object that two files define is taken from the one whose path sorts first; the other is reported.
 3. A document that did not change is not parsed again, so its objects stay the same Python objects.
 4. Every change looks at the whole folder: what a watcher says is a reason to look, never the truth. Links into other
@@ -75,6 +76,7 @@ class Folder:
         self._root = root
         self._files: dict[Path, _File] = {}
         self._in_service: dict[Identity, _InService] = {}
+        self._passed_over: frozenset[Path] = frozenset()
         self._looked = False
 
     def look(self) -> Observation | None:
@@ -93,10 +95,15 @@ class Folder:
         """Decide what serves: rules 1 and 2."""
         serving: dict[Identity, _InService] = {}
         rejected: list[Rejection] = []
+        passed_over: set[Path] = set()
+        served_by = {before.file for before in self._in_service.values()}
         for path, file in self._files.items():
-            faults = _faults(file.said)
+            faults, entries = _faults(file.said), list(_entries(file.said))
+            if entries and not faults and path not in served_by and all(entry.is_foreign for entry in entries):
+                passed_over.add(path)
+                continue
             is_unclear = bool(faults)
-            for entry in _entries(file.said):
+            for entry in entries:
                 first = serving.get(entry.identity)
                 before = self._in_service.get(entry.identity)
                 if first is not None:
@@ -118,6 +125,9 @@ class Folder:
             name = self._name(path)
             rejected += (Rejection("", "", "", (fault,), name, fault.line, kept=bool(kept)) for fault in faults)
         self._in_service = serving
+        for path in sorted(passed_over - self._passed_over):
+            log.warning("the file %s %s", path, manifest_files.PASSED_OVER)
+        self._passed_over = frozenset(passed_over)
         return Observation(_objects({identity: entry.resource for identity, entry in serving.items()}), tuple(rejected))
 
     def _twice(self, entry: Entry, first: _InService) -> Reason:
@@ -163,11 +173,9 @@ def _parse(document: str) -> _Document:
 def _entries(said: _Content) -> Iterator[Entry]:
     for offset, _, document in said.documents:
         for entry in document.entries:
-            yield Entry(
-                entry.identity,
-                entry.line + offset,
-                entry.resource,
-                tuple(Reason(reason.path, reason.message, reason.line + offset) for reason in entry.reasons),
+            yield entry._replace(
+                line=entry.line + offset,
+                reasons=tuple(Reason(reason.path, reason.message, reason.line + offset) for reason in entry.reasons),
             )
 
 

@@ -6,8 +6,10 @@ likely not meant, is a warning. Everything is found at once.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -18,6 +20,9 @@ from kthena_fast.sources.manifest_files import Found, Identity
 from kthena_fast.sources.yaml_documents import Malformed
 
 Severity = Literal["error", "warning"]
+
+STDIN = Path("-")
+"""Stands for the standard input, as it does to other programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,46 +63,57 @@ class Report:
 
 
 def validate(paths: Iterable[Path]) -> Report:
-    """Every violation in these files and folders; a file that is named is read whatever its suffix."""
+    """Every violation in these files and folders, or in `STDIN`; a file that is named is read whatever its suffix."""
     report = Report()
     defined: dict[Identity, str] = {}
     for path in dict.fromkeys(_files(paths)):
         report.files += 1
-        found = list(_file(path, defined, report))
+        if path == STDIN:
+            found = list(_file("<stdin>", lambda: manifest_files.text_of(sys.stdin.buffer), defined, report))
+        else:
+            found = list(_file(str(path), functools.partial(manifest_files.read, path), defined, report))
         report.findings += sorted(found, key=lambda finding: finding.line)
     return report
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
+        if path != STDIN and path.is_dir():
             yield from manifest_files.listing(path)
         else:
             yield path
 
 
-def _file(path: Path, defined: dict[Identity, str], report: Report) -> Iterator[Finding]:
+def _file(name: str, read: Callable[[], str], defined: dict[Identity, str], report: Report) -> Iterator[Finding]:
     try:
-        text = manifest_files.read(path)
+        text = read()
     except Malformed as fault:
-        yield Finding("error", str(path), fault.line, "", "", "", "", fault.message)
+        yield Finding("error", name, fault.line, "", "", "", "", fault.message)
         return
     except OSError as error:
-        yield Finding("error", str(path), 0, "", "", "", "", f"cannot be read: {error.strerror}")
+        yield Finding("error", name, 0, "", "", "", "", f"cannot be read: {error.strerror}")
         return
+    places: list[_Place] = []
+    faults: list[Finding] = []
     for offset, document in yaml_documents.split(text):
         try:
-            for found in manifest_files.objects(document):
-                yield from _object(_Place(path, offset, found), defined, report)
+            places += [_Place(name, offset, found) for found in manifest_files.objects(document)]
         except Malformed as fault:
-            yield Finding("error", str(path), fault.line + offset, "", "", "", "", fault.message)
+            faults.append(Finding("error", name, fault.line + offset, "", "", "", "", fault.message))
+    ours = [place for place in places if not decoding.is_of_others(place.found.value)]
+    if ours and not faults and all(decoding.is_foreign(place.found.value) for place in ours):
+        yield Finding("warning", name, 0, "", "", "", "", manifest_files.PASSED_OVER)
+        return
+    yield from faults
+    for place in ours:
+        yield from _object(place, defined, report)
 
 
 class _Place:
     """An object in a file."""
 
-    def __init__(self, path: Path, offset: int, found: Found) -> None:
-        self.file = str(path)
+    def __init__(self, file: str, offset: int, found: Found) -> None:
+        self.file = file
         self.found = found
         self._offset = offset
 
@@ -114,8 +130,6 @@ def _object(place: _Place, defined: dict[Identity, str], report: Report) -> Iter
     obj = place.found.value
     try:
         resource = decoding.decode(obj)
-    except decoding.UnknownKind:
-        return
     except decoding.Rejected as refusal:
         report.objects += 1
         identity = Identity(refusal.kind, refusal.namespace, refusal.name)

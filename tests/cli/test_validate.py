@@ -9,11 +9,11 @@ from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
 from kthena_fast.cli import main
-from tests.sources.manifest import documents, put, route, server
+from tests.sources.manifest import BAD_WEIGHT_LINE, documents, put, route, server
 
 
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+def run(*arguments: str | Path, given: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=given)
 
 
 def test_good_manifests_exit_with_0(tmp_path: Path) -> None:
@@ -22,6 +22,19 @@ def test_good_manifests_exit_with_0(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout == ""
     assert result.stderr == "2 objects in 1 file: 0 errors, 0 warnings\n"
+
+
+def test_a_dash_is_the_standard_input() -> None:
+    """Of `helm template`, say."""
+    result = run("validate", "-", given=documents(server(), route(weight=101)))
+    assert result.exit_code == 1
+    line = len(server().splitlines()) + 1 + BAD_WEIGHT_LINE
+    assert result.stdout.startswith(
+        f"<stdin>:{line}: error: ModelRoute default/r: spec.rules[0].targetModels[0].weight: "
+    )
+    assert result.stderr == "2 objects in 1 file: 1 error, 0 warnings\n"
+    result = run("validate", "-", given=b"\xff")
+    assert result.stdout == "<stdin>:1: error: is not UTF-8\n"
 
 
 def test_every_violation_is_a_line_and_the_exit_status_is_1(tmp_path: Path) -> None:

@@ -78,6 +78,23 @@ def test_every_violation_is_told_at_once_with_what_is_allowed() -> None:
     assert said["spec.trafficPolicy.retry.retryInterval"] == "must not exceed 2562047h47m16s"
 
 
+@named(
+    ("value", "more"),
+    [
+        (30, ', and 30 has no unit: write "30s" for seconds'),
+        (1.5, ', and 1.5 has no unit: write "1.5s" for seconds'),
+        ("30", ', and 30 has no unit: write "30s" for seconds'),
+        (True, ""),
+        (["30s"], ""),
+        ("30 s", ""),
+    ],
+)
+def test_a_number_where_a_duration_is_wanted_is_answered_with_what_to_write(value: Any, more: str) -> None:
+    (violation,) = refusals(corpus.server(trafficPolicy={"timeout": value}))
+    assert violation.path == "spec.trafficPolicy.timeout"
+    assert violation.message == f"must be a duration such as 300ms, 10s, 5m or 1h30m{more}"
+
+
 def test_a_rule_is_judged_although_another_field_is_bad() -> None:
     obj = corpus.thing("ModelRoute", {"rules": [corpus.rule(targetModels=[{"weight": 101}])]})
     assert sorted(paths(obj)) == ["spec", "spec.rules[0].targetModels[0]", "spec.rules[0].targetModels[0].weight"]
@@ -147,9 +164,17 @@ def test_another_version_or_a_misspelt_kind_of_our_group_is_refused() -> None:
     )
 
 
+@named("api_version", ["networking.serving.volcano.io/v1alpha1", "networking.servin.volcano.sh/v1", "v1", "apps/v1"])
+def test_a_misspelt_group_of_a_kind_of_ours_is_refused(api_version: str) -> None:
+    (violation,) = refusals({**corpus.route(), "apiVersion": api_version})
+    assert (violation.path, violation.kind) == ("apiVersion", "NotSupported")
+    assert violation.message == "must be networking.serving.volcano.sh/v1alpha1"
+
+
 @named(
     ("api_version", "kind"),
     [
+        ("intel.com/v1alpha1", "ModelServer"),
         ("apps/v1", "Deployment"),
         ("v1", "ConfigMap"),
         ("v2", "Pod"),
@@ -164,6 +189,43 @@ def test_kinds_of_others_are_unknown_and_not_wrong(api_version: str, kind: str) 
 
 @named("document", [None, [], "text", 7, {}, {"kind": 1}, {"apiVersion": [], "kind": {}}])
 def test_what_is_no_object_is_refused(document: Any) -> None:
+    assert refusals(document)
+
+
+@named(
+    "document",
+    [
+        None,
+        7,
+        "text",
+        [],
+        ["text", {"name": "a"}],
+        {},
+        {"apiVersion": "v2", "name": "kthena", "version": "1.0.0"},
+        {"global": {}, "networking": {"enabled": True}},
+        {"kind": "Kustomization", "resources": []},
+        {"kind": 1, "metadata": {}},
+    ],
+)
+def test_what_is_not_like_an_object_is_foreign(document: Any) -> None:
+    assert decoding.is_foreign(document)
+    assert refusals(document)
+
+
+@named(
+    "document",
+    [
+        {"kind": "ModelRoute"},
+        {"apiVersion": corpus.API},
+        {"apiVersion": corpus.API, "kid": "ModelRoute"},
+        {"apiVersion": "networking.volcano.sh/v1alpha1"},
+        {"apiversion": corpus.API, "kid": "ModelRoute", "metadata": {}, "spec": {}},
+        {"kind": "Pod"},
+        [{"kind": "ModelServer"}],
+    ],
+)
+def test_an_object_with_its_kind_misspelt_is_not_foreign(document: Any) -> None:
+    assert not decoding.is_foreign(document)
     assert refusals(document)
 
 
@@ -273,6 +335,7 @@ def spoilt(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> Any:
 def test_arbitrary_documents_are_refused_or_unknown_and_nothing_else(document: Any) -> None:
     with pytest.raises((decoding.Rejected, decoding.UnknownKind)):
         decoding.decode(document)
+    assert not (decoding.is_of_others(document) and decoding.is_foreign(document))
 
 
 @given(spoilt(ANYTHING))

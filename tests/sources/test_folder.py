@@ -139,6 +139,43 @@ def test_a_removed_object_and_a_removed_file_are_gone(watched: Watched) -> None:
     assert list(watched.look().objects.routes) == ["default/a"]
 
 
+CHART = {
+    "Chart.yaml": "apiVersion: v2\nname: kthena\nversion: 1.0.0\n",
+    "values.yaml": "global: {}\n---\nnetworking: {enabled: true}\n",
+    "kustomization.yaml": "resources: [a.yaml]\n",
+    "package.json": '{"name": "kthena"}',
+    "words.yaml": "just text\n",
+}
+
+
+def test_files_that_hold_no_objects_are_passed_over_and_each_is_named_once(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, text in CHART.items():
+        watched.write(name, text)
+    watched.write("a.yaml", route())
+    for model in ("m", "new"):
+        watched.write("a.yaml", route(model=model))
+        observation = watched.look()
+        assert model_of(observation) == model
+        assert observation.rejected == ()
+    assert caplog.messages == [
+        f"the file {watched.root / name} is passed over: nothing in it is an object with apiVersion and kind"
+        for name in sorted(CHART)
+    ]
+    watched.write("values.yaml", route("values"))
+    assert set(watched.look().objects.routes) == {"default/r", "default/values"}
+
+
+@pytest.mark.parametrize("text", [CHART["values.yaml"], route().replace("kind:", "kid:")], ids=["foreign", "misspelt"])
+def test_beside_an_object_nothing_is_passed_over(watched: Watched, text: str) -> None:
+    watched.write("a.yaml", documents(route("good"), text))
+    observation = watched.look()
+    assert list(observation.objects.routes) == ["default/good"]
+    assert observation.rejected
+    assert all(reason.path in ("apiVersion", "kind") for entry in observation.rejected for reason in entry.reasons)
+
+
 def test_a_refused_object_is_reported_with_file_line_and_path_and_stops_no_other(watched: Watched) -> None:
     """Upstream freezes on the whole list of its kind."""
     watched.write("deep/a.yaml", documents(route("good"), route("bad", weight=101)))

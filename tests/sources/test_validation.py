@@ -111,6 +111,23 @@ def test_good_manifests_have_no_findings_and_are_counted(tmp_path: Path) -> None
     assert (report.files, report.objects, report.errors) == (2, 2, 0)
 
 
+def test_a_file_without_objects_is_a_warning_and_beside_an_object_what_says_no_kind_is_an_error(tmp_path: Path) -> None:
+    put(tmp_path / "a.yaml", documents("apiVersion: v1\nkind: Service\n", "replicas: 3\n"))
+    put(tmp_path / "b.yaml", documents(route(), "replicas: 3\n"))
+    put(tmp_path / "c.yaml", route().replace("kind:", "kid:"))
+    report = validation.validate([tmp_path])
+    warning, *errors = report.findings
+    assert str(warning) == (
+        f"{tmp_path}/a.yaml: warning: is passed over: nothing in it is an object with apiVersion and kind"
+    )
+    line = len(route().splitlines()) + 2
+    assert [(finding.severity, Path(finding.file).name, finding.line, finding.path) for finding in errors] == [
+        ("error", "b.yaml", line, "apiVersion"),
+        ("error", "b.yaml", line, "kind"),
+        ("error", "c.yaml", 1, "kind"),
+    ]
+
+
 def test_a_file_that_is_named_is_read_whatever_its_suffix_and_once(tmp_path: Path) -> None:
     put(tmp_path / "a.txt", route(weight=101))
     assert found(tmp_path) == []
