@@ -6,9 +6,50 @@ decides a status. The table of answers is DESIGN 5; `reason` values are Kthena's
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 Origin = Literal["router", "upstream"]
+
+Reason = Literal[
+    "request_parsing",
+    "route_not_found",
+    "not_found",
+    "request_timeout",
+    "body_too_large",
+    "headers_too_large",
+    "queue_full",
+    "user_queue_full",
+    "queue_timeout",
+    "not_synced",
+    "pod_discovery",
+    "overloaded",
+    "draining",
+    "proxy",
+    "upstream_timeout",
+    "client_gone",
+    "internal",
+]
+MEANINGS: Mapping[Reason, str] = {
+    "request_parsing": "the HTTP or the body is wrong, or the method is not allowed",
+    "route_not_found": "no route has the model, or none takes this request",
+    "not_found": "no such path",
+    "request_timeout": "the request did not arrive in time",
+    "body_too_large": "the body is larger than allowed",
+    "headers_too_large": "the headers are more or larger than allowed",
+    "queue_full": "as many requests as may wait for the model",
+    "user_queue_full": "as many requests as may wait of this user",
+    "queue_timeout": "no turn in the time that a request may wait",
+    "not_synced": "the objects were not read yet",
+    "pod_discovery": "no target of the route has a ready pod",
+    "overloaded": "as many bytes of bodies as may be held at once",
+    "draining": "the gateway is shutting down",
+    "proxy": "no engine could be reached, or its answer was broken",
+    "upstream_timeout": "no engine began its answer in time",
+    "client_gone": "the client left",
+    "internal": "a fault of the gateway; its log has the trace",
+}
+"""What a reason means, for the documents."""
 
 INVALID_REQUEST = "invalid_request_error"
 UNAVAILABLE = "unavailable"
@@ -33,7 +74,7 @@ class GatewayError(Exception):
         code: str,
         message: str,
         *,
-        reason: str,
+        reason: Reason,
         param: str | None = None,
         origin: Origin = "router",
         retry_after: int | None = None,

@@ -4,14 +4,16 @@ them anew.
 A part stands between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is a key of `PARTS`.
 """
 
+import inspect
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
 
 from benchmarks.load import report, tables
+from kthena_fast import errors
 from kthena_fast.cli import flags
 from kthena_fast.cli import settings as reference
 from kthena_fast.cli.gateway import gateway
@@ -91,6 +93,35 @@ def access_log(form: access_line.Format) -> str:
     return f"```\n{line.replace(one_line.timestamp(records.WALL), '2026-03-01T09:15:00.4821Z')}```\n"
 
 
+def errors_of_all_kinds() -> Iterator[errors.GatewayError]:
+    """One of each that `errors` can say."""
+    for function in vars(errors).values():
+        if not inspect.isfunction(function):
+            continue
+        parameters = inspect.signature(function).parameters
+        needed = {
+            name: 1 if parameter.annotation in {"int", "float"} else "x"
+            for name, parameter in parameters.items()
+            if parameter.default is inspect.Parameter.empty
+        }
+        switches = [name for name, parameter in parameters.items() if parameter.annotation == "bool"]
+        yield function(**needed | dict.fromkeys(switches, False))
+        yield function(**needed | dict.fromkeys(switches, True))
+
+
+def reasons() -> str:
+    statuses: dict[str, set[int]] = {}
+    for error in errors_of_all_kinds():
+        statuses.setdefault(error.reason, set()).add(error.status)
+    return table(
+        ("REASON", "status", "when"),
+        (
+            (f"`{reason}`", ", ".join(map(str, sorted(statuses[reason]))), meaning)
+            for reason, meaning in errors.MEANINGS.items()
+        ),
+    )
+
+
 def status_reasons() -> str:
     return table(
         ("condition", "status", "reason", "when"),
@@ -126,6 +157,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "metrics": metric_table,
     "access-log-text": lambda: access_log("text"),
     "access-log-json": lambda: access_log("json"),
+    "reasons": reasons,
     "status-reasons": status_reasons,
     "election": election_states,
     "load": lambda: tables.markdown(load_report()),

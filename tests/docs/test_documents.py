@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 import shlex
 from collections.abc import Iterator
@@ -110,29 +109,19 @@ def test_variables_are_read_by_somebody(document: Path) -> None:
     assert unknown == set()
 
 
-def _errors() -> Iterator[errors.GatewayError]:
-    """One of each that `errors` can say."""
-    for function in vars(errors).values():
-        if not inspect.isfunction(function):
-            continue
-        parameters = inspect.signature(function).parameters
-        needed = {
-            name: 1 if parameter.annotation in {"int", "float"} else "x"
-            for name, parameter in parameters.items()
-            if parameter.default is inspect.Parameter.empty
-        }
-        switches = [name for name, parameter in parameters.items() if parameter.annotation == "bool"]
-        yield function(**needed | dict.fromkeys(switches, False))
-        yield function(**needed | dict.fromkeys(switches, True))
-
-
 def test_the_table_of_errors_is_complete() -> None:
     rows = re.findall(
         r"^\| (\d{3}) \| `(\w+)` \| `(\w+)` \|", (generated.ROOT / "docs/running.md").read_text(), re.MULTILINE
     )
-    said = {(str(error.status), error.type, error.code) for error in _errors()}
+    said = {(str(error.status), error.type, error.code) for error in generated.errors_of_all_kinds()}
     said |= {("400", errors.INVALID_REQUEST, code) for code in get_args(malformed.Code)}
     assert sorted(rows) == sorted(said)
+
+
+def test_every_reason_has_a_meaning_and_an_error() -> None:
+    reasons = set(get_args(errors.Reason))
+    assert errors.MEANINGS.keys() == reasons
+    assert {error.reason for error in generated.errors_of_all_kinds()} == reasons
 
 
 def _manifests() -> Iterator[str]:
