@@ -21,6 +21,9 @@ run: $(VENV)/.installed build ## Install, build and start the demo: a gateway on
 	$(BIN)/python -m kthena_fast demo
 
 build: $(VENV)/.installed ## Compile the twins in place
+	@# The folder is what setup.py leaves of an earlier build.
+	@[ -d build/cython ] || [ -n "$$KTHENA_FAST_NO_EXTENSIONS" ] || \
+		echo "Compiling the hot parts, once: about 90 seconds on two cores (KTHENA_FAST_NO_EXTENSIONS=1 does without)."
 	$(FLOCK) $(BIN)/python setup.py -q build_ext --inplace
 
 tools: ## Install what the suite runs beside Python: etcd, valgrind, nginx, wrk; kube-apiserver, Helm (in a cache)

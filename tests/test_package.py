@@ -187,3 +187,29 @@ def test_a_build_without_extensions_gives_one_wheel_for_every_python(dist: Path,
     [wheel] = tmp_path.iterdir()
     assert wheel.name == f"kthena_fast-{kthena_fast.__version__}-py3-none-any.whl"
     assert not [name for name in _names_in_wheel(wheel) if name.endswith(".so")]
+
+
+@pytest.mark.parametrize(
+    ("before", "environment", "is_told"),
+    [((), {}, True), (("build/cython",), {}, False), ((), {"KTHENA_FAST_NO_EXTENSIONS": "1"}, False)],
+    ids=["first", "again", "pure"],
+)
+def test_the_first_build_says_how_long_it_takes(
+    tmp_path: Path, before: tuple[str, ...], environment: dict[str, str], is_told: bool
+) -> None:
+    """It is silent for a minute and a half, in which somebody who tries the demo would take it for stuck."""
+    for name in ("Makefile", "pyproject.toml"):
+        (tmp_path / name).write_bytes((_ROOT / name).read_bytes())
+    for folder in (".venv/bin", *before):
+        (tmp_path / folder).mkdir(parents=True)
+    python = tmp_path / ".venv/bin/python"
+    python.write_text('#!/bin/sh\necho "built by $*"\n')
+    python.chmod(0o755)
+    (tmp_path / ".venv/.installed").touch()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "KTHENA_"))}
+    done = subprocess.run(
+        ["make", "build"], cwd=tmp_path, env=kept | environment, check=True, capture_output=True, text=True
+    )
+    told, *_, built = done.stdout.splitlines()
+    assert ("90 seconds" in told) == is_told
+    assert built == "built by setup.py -q build_ext --inplace"

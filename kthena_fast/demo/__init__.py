@@ -74,6 +74,7 @@ def _manifests(addresses: list[str]) -> Iterator[Path]:
 def _guide(gateway: app.Gateway, folder: Path) -> str:
     """What to paste, and where to look."""
     url = f"http://localhost:{gateway.port}"
+    fairness = f"http://localhost:{gateway.debug_port}/debug/fairness"
     body = '{"model": "demo", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 20'
     return f"""
 A gateway is running over two mock engines. Paste into another terminal:
@@ -84,11 +85,13 @@ A gateway is running over two mock engines. Paste into another terminal:
   curl -N {url}/v1/chat/completions -H 'Content-Type: application/json' \\
     -d '{body}, "stream": true}}'
 
-Fairness is on: add `"user": "alice"` to a body, and see who was served what under Fairness.
+Fairness is on: add `"user": "alice"` to a body, and see who was served what:
+
+  curl {fairness}
 
 Metrics    http://localhost:{gateway.metrics_port}/metrics
 Debug      http://localhost:{gateway.debug_port}/debug/config_dump/modelroutes
-Fairness   http://localhost:{gateway.debug_port}/debug/fairness
+Fairness   {fairness}   (docs/fairness.md says who goes first)
 Manifests  {folder}   (edit them: a change is live within a second)
 Stop       Ctrl-C
 """

@@ -17,6 +17,7 @@ import pytest
 
 from tests.gateway import processes
 
+ROOT = Path(__file__).parents[2]
 PORTS = ("--port", "0", "--metrics-port", "0", "--debug-port", "0")
 
 
@@ -55,7 +56,10 @@ async def paste(command: str) -> bytes:
         assert shell.returncode == 0
         return shown
     words = [word for word in shlex.split(command.replace("\\\n", "")) if word != "-N"]
-    _, url, _, header, _, body = words
+    _, url, *rest = words
+    if not rest:
+        return await asyncio.to_thread(fetch, url)
+    _, header, _, body = rest
     name, _, value = header.partition(": ")
     return await asyncio.to_thread(fetch, url, body.encode(), {name: value})
 
@@ -69,9 +73,16 @@ def edit(folder: Path, old: str, new: str) -> None:
 async def test_what_the_demo_prints_can_be_pasted_and_its_manifests_edited() -> None:
     async with demo() as program:
         guide = "\n".join(program.lines)
-        plain, streamed = commands(guide)
+        plain, streamed, served = commands(guide)
         assert b'"finish_reason":' in await paste(plain)
         assert (await paste(streamed)).rstrip().endswith(b"data: [DONE]")
+
+        (field,) = re.findall(r'`("user": "alice")`', guide)
+        assert b'"alice"' not in await paste(served)
+        await paste(plain.replace('{"model"', f'{{{field}, "model"'))
+        assert b'"alice"' in await paste(served)
+        (document,) = re.findall(r"\((\S+) says who goes first\)", guide)
+        assert (ROOT / document).read_text().startswith("# Fairness")
 
         metrics, debug = re.findall(r"(?:Metrics|Debug) +(http://\S+)", guide)
         assert b"kthena_router_requests_total" in await asyncio.to_thread(fetch, metrics)
