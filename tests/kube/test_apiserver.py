@@ -1,9 +1,8 @@
 import signal
-from pathlib import Path
 
 import pytest
 
-from tests.kube import apiserver, binaries
+from tests.kube import apiserver
 from tests.kube.apiserver import KubeApiServer
 
 
@@ -34,16 +33,3 @@ def test_a_server_that_was_killed_comes_back_with_what_it_held(own_kube_apiserve
         own_kube_apiserver.get(apiserver.namespace(namespace))
     own_kube_apiserver.start()
     assert own_kube_apiserver.get(apiserver.namespace(namespace))["metadata"]["name"] == namespace
-
-
-def test_a_missing_program_is_told_with_the_command_that_installs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(binaries, "CLONE", tmp_path / "clone")
-    monkeypatch.setattr(binaries, "CACHE", tmp_path / "cache")
-    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
-    with pytest.raises(binaries.Missing, match="make tools"):
-        binaries.kube_apiserver()
-    (tmp_path / "kube-apiserver").touch()
-    (tmp_path / "etcd").touch()
-    assert binaries.kube_apiserver() == tmp_path
