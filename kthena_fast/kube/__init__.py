@@ -7,6 +7,7 @@
 - `credentials` are the ways to say who we are, renewed as they age,
 - `client` sends requests on paths and hands over plain mappings,
 - `reflector` keeps a list current by watching it, whatever becomes of the API server,
+- `backoff` and `bucket` say when the next request may be,
 - `failures` are the two ways in which a request fails.
 
 This is our own code on aiohttp's client because kubernetes_asyncio cannot be had in part: importing anything of it

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from kthena_fast.kube import client, failures
+from kthena_fast.kube.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +66,9 @@ class Reflector:
         *,
         on_change: Callable[[Reflector], None] = lambda _: None,
         silence: float = client.SILENCE,
-        first_delay: float = FIRST_DELAY,
+        backoff: Backoff | None = None,
     ) -> None:
-        """`on_change` is called whenever `synced` or `fault` changed."""
+        """`on_change` is called whenever `synced` or `fault` changed; `backoff`: another than that of rule 3."""
         self.path = path
         self.synced = False
         """Whether the collection was read whole at least once."""
@@ -81,8 +81,7 @@ class Reflector:
         self._query = query
         self._on_change = on_change
         self._silence = silence
-        self._first_delay = first_delay
-        self._failed = 0
+        self._backoff = backoff or Backoff(FIRST_DELAY, MAX_DELAY)
         self._version = ""
 
     async def run(self) -> None:
@@ -98,7 +97,7 @@ class Reflector:
                     # No fault: a list says what happened meanwhile.
                     log.debug("%s is listed anew: %s", self.path, error)
                     self._version = ""
-                elif error.is_gone and not self._failed:
+                elif error.is_gone and not self._backoff.failed:
                     log.debug("the list of %s begins anew: %s", self.path, error)
                 else:
                     if error.is_of_another_history:
@@ -143,7 +142,7 @@ class Reflector:
                     await self._take(events)
             finally:
                 if loop.time() - began >= HEALTHY_AFTER:
-                    self._failed = 0
+                    self._backoff.succeed()
 
     async def _take(self, events: list[client.Event]) -> None:
         store = self._store
@@ -168,9 +167,7 @@ class Reflector:
             self._on_change(self)
 
     def _delay(self) -> float:
-        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, hides nothing
-        delay = min(MAX_DELAY, self._first_delay * 2.0 ** min(self._failed, 16)) * jitter
-        self._failed += 1
+        delay = self._backoff.fail()
         asked = self.fault.retry_after if isinstance(self.fault, failures.ApiError) else None
         return max(delay, min(asked or 0.0, MAX_RETRY_AFTER))
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kthena_fast.kube import failures
+from kthena_fast.kube.backoff import Backoff
 from kthena_fast.serving import certificate
 from kthena_fast.webhook import authority
 
@@ -70,22 +71,23 @@ class SelfMade:
 
     async def run(self) -> None:
         """Look whenever something changed or time has passed, until cancelled."""
-        failed = 0
+        backoff = Backoff(FIRST_DELAY, MAX_DELAY)
         while True:
+            delay = 0.0
             self._configurations.changed.clear()
             try:
                 await self.look()
             except (failures.KubeError, Unusable, certificate.BadCertificate) as problem:
                 self._say(str(problem))
-                failed += 1
+                delay = backoff.fail()
             except Exception as problem:
                 log.exception("the certificate could not be looked after")
                 self.fault = repr(problem)
-                failed += 1
+                delay = backoff.fail()
             else:
                 self._say("")
-                failed = 0
-            await self._wait(failed)
+                backoff.succeed()
+            await self._wait(delay)
 
     async def look(self) -> None:
         """Serve what the Secret holds, made or renewed where that is to be done; raises where it cannot be."""
@@ -128,15 +130,14 @@ class SelfMade:
             log.warning("%s; %s", fault, "the one in service stays" if self._served else "there is no certificate yet")
         self.fault = fault
 
-    async def _wait(self, failed: int) -> None:
-        """Until something changed, or it is time to look."""
-        if failed:
+    async def _wait(self, delay: float) -> None:
+        """After a failure `delay` seconds; else until something changed, or it is time to look."""
+        if delay:
             # Not for a change: what fails would fail in a loop.
-            delay = min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(failed - 1, 16))
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, hides nothing
+            await asyncio.sleep(delay)
             return
         try:
-            async with asyncio.timeout(LOOK_EVERY * random.uniform(0.5, 1.0)):  # noqa: S311 - the same
+            async with asyncio.timeout(LOOK_EVERY * random.uniform(0.5, 1.0)):  # noqa: S311 - spreads load, hides nothing
                 await self._configurations.changed.wait()
         except TimeoutError:
             pass

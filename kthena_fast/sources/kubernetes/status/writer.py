@@ -27,6 +27,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from kthena_fast.kube import failures
+from kthena_fast.kube.backoff import Backoff
 from kthena_fast.kube.bucket import Bucket
 from kthena_fast.routing import conditions
 from kthena_fast.routing.findings import Finding, Findings, Identity, OfRoute, OfServer
@@ -102,10 +103,9 @@ class Writer:
         self._clock = clock
         self._wall = wall
         self._pause = pause
-        self._draw = draw
         self._bucket = Bucket(RATE, BURST, clock())
         self._rest_until = -math.inf
-        self._failed = 0
+        self._backoff = Backoff(FIRST_DELAY, MAX_DELAY, draw)
         self._pruned: set[str] = set()
         self._said: set[tuple[str, Stopped]] = set()
         self._term: _Term | None = None
@@ -135,7 +135,7 @@ class Writer:
                 wait = await self._write(term)
         except failures.KubeError as error:
             return self._delay(error)
-        self._failed = 0
+        self._backoff.succeed()
         return min(wait, LOOK_EVERY)
 
     async def _look(self, term: _Term, snapshot: Snapshot) -> None:
@@ -306,14 +306,12 @@ class Writer:
 
     def _delay(self, error: failures.KubeError) -> float:
         """How long the API server is left alone."""
-        delay = min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(self._failed, 16)) * (0.5 + 0.5 * self._draw())
         self._bucket.drain(self._clock())
         # A list of which the rest was forgotten is begun anew.
-        if self._failed == 0 and not (isinstance(error, failures.ApiError) and error.is_gone):
+        if not self._backoff.failed and not (isinstance(error, failures.ApiError) and error.is_gone):
             log.warning("status cannot be written for now: %s", error)
-        self._failed += 1
         asked = error.retry_after if isinstance(error, failures.ApiError) else None
-        return max(delay, min(asked or 0.0, MAX_DELAY))
+        return max(self._backoff.fail(), min(asked or 0.0, MAX_DELAY))
 
     def _count(self, kind: str, result: str) -> None:
         self._registry.value(metrics.STATUS_UPDATES, kind, result).add(1.0)
