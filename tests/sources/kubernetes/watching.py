@@ -19,6 +19,7 @@ from kthena_fast.resources.model_server import ENDPOINTS as ENDPOINTS
 from kthena_fast.routing import build
 from kthena_fast.routing.snapshot import Snapshot
 from kthena_fast.sources import Observation
+from kthena_fast.sources.kubernetes import pod_watches
 from kthena_fast.sources.kubernetes.source import KINDS, KubernetesSource
 from tests.kube.apiserver import KubeApiServer
 
@@ -80,7 +81,10 @@ class Seen:
 
 @contextlib.asynccontextmanager
 async def source(
-    server: KubeApiServer, *namespaces: str, kubeconfig: Path | None = None, watched_namespaces: int = 50
+    server: KubeApiServer,
+    *namespaces: str,
+    kubeconfig: Path | None = None,
+    watched_namespaces: int = pod_watches.WATCHED_NAMESPACES,
 ) -> AsyncIterator[Seen]:
     seen = Seen()
     cluster = configuration.from_files([kubeconfig or server.kubeconfig])
