@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
+from kthena_fast.sources import Observation
+from kthena_fast.sources.kubernetes import source
+from kthena_fast.sources.kubernetes.inventory import PodStore
 from tests.kube import apiserver
-from tests.kube.apiserver import KubeApiServer
+from tests.kube.apiserver import KubeApiServer, Object
 from tests.sources.kubernetes import watching
 
 SOON = 1.0
-"""Seconds in which a change is in effect (the issue); a busy machine is given `GRACE` times that."""
-GRACE = 5.0
+"""Seconds in which a change is in effect (the issue)."""
+TURNS = 20
+"""Of the loop, in which what was read is in effect where nothing is waited for."""
 
 
 async def test_what_is_there_is_in_the_first_snapshot(kube_apiserver: KubeApiServer, kube_namespace: str) -> None:
@@ -48,25 +53,76 @@ async def test_readiness_termination_relabelling_and_deletion_take_effect(
         kept = {pod.name: pod for pod in seen.snapshot.servers[server].pods}
 
         await do(kube_apiserver.set_status, pods["p"], apiserver.pod_status("10.0.0.1", is_ready=False))
-        await seen.pods(server, "q", "r", patience=SOON * GRACE)
+        await seen.pods(server, "q", "r")
         await do(kube_apiserver.set_status, pods["p"], apiserver.pod_status("10.0.0.1"))
-        await seen.pods(server, "p", "q", "r", patience=SOON * GRACE)
+        await seen.pods(server, "p", "q", "r")
         assert seen.snapshot.servers[server].pods[0].name == "p"
 
         await do(kube_apiserver.delete, pods["q"], grace_seconds=30)
-        await seen.pods(server, "p", "r", patience=SOON * GRACE)
+        await seen.pods(server, "p", "r")
         await do(kube_apiserver.delete, pods["q"])
         await do(kube_apiserver.patch, pods["r"], {"metadata": {"labels": {"app": "elsewhere"}}})
-        await seen.pods(server, "p", patience=SOON * GRACE)
+        await seen.pods(server, "p")
         await do(kube_apiserver.patch, pods["r"], {"metadata": {"labels": {"app": "s"}}})
-        await seen.pods(server, "p", "r", patience=SOON * GRACE)
+        await seen.pods(server, "p", "r")
 
         await do(kube_apiserver.delete, pods["p"])
-        await seen.pods(server, "r", patience=SOON * GRACE)
+        await seen.pods(server, "r")
         assert seen.snapshot.servers[server].pods[0].host == kept["r"].host
 
         await do(kube_apiserver.delete, watching.model_server(ns, "s"))
         await seen.until(lambda snapshot: server not in snapshot.servers)
+
+
+CHANGES: dict[str, Callable[[KubeApiServer, Object], object]] = {
+    "it is not ready": lambda server, pod: server.set_status(pod, apiserver.pod_status("10.0.0.1", is_ready=False)),
+    "it terminates": lambda server, pod: server.delete(pod, grace_seconds=30),
+    "it is relabelled": lambda server, pod: server.patch(pod, {"metadata": {"labels": {"app": "elsewhere"}}}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_what_became_of_a_pod_is_in_effect_in_the_turns_in_which_it_is_read(
+    kube_apiserver: KubeApiServer, kube_namespace: str, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Within a second of the API server's answer, however slow the machine is: between what a watch brings and its
+    effect nothing is waited for but the time between two observations, a tenth of that second."""
+    assert source.INTERVAL <= SOON / 10
+    monkeypatch.setattr(source, "INTERVAL", 0.0)
+    ns, server = kube_namespace, f"{kube_namespace}/s"
+    turn = 0
+    read: list[int] = []
+    in_effect: list[int] = []
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    def put(store: PodStore, obj: Object, put: Callable[[PodStore, Object], None] = PodStore.put) -> None:
+        read.append(turn)
+        put(store, obj)
+
+    class Timed(watching.Seen):
+        def publish(self, observation: Observation) -> None:
+            super().publish(observation)
+            if server in self.snapshot.servers and not self.snapshot.servers[server].pods:
+                in_effect.append(turn)
+
+    monkeypatch.setattr(PodStore, "put", put)
+    monkeypatch.setattr(watching, "Seen", Timed)
+    counting = asyncio.create_task(count())
+    pod = apiserver.pod(ns, "p", "10.0.0.1", {"app": "s"})
+    async with watching.source(kube_apiserver, ns) as seen:
+        await asyncio.to_thread(kube_apiserver.apply, watching.model_server(ns, "s"), pod)
+        await seen.pods(server, "p")
+        read.clear()
+        in_effect.clear()
+        await asyncio.to_thread(CHANGES[change], kube_apiserver, pod)
+        await seen.pods(server)
+        counting.cancel()
+    assert 0 <= in_effect[0] - read[0] <= TURNS
 
 
 async def test_a_route_that_changes_its_target_is_followed(kube_apiserver: KubeApiServer, kube_namespace: str) -> None:
