@@ -28,7 +28,7 @@ import psutil
 
 from kthena_fast.mock_engine import EngineConfig, MockEngine
 from tests.charts import cluster, helm
-from tests.kube import apiserver
+from tests.kube import apiserver, kubelet
 from tests.kube.apiserver import KubeApiServer
 
 AGGREGATOR_ROUTING = "--enable-aggregator-routing=true"
@@ -204,11 +204,8 @@ class Release:
             meta = {"name": name, "namespace": self.namespace}
             data = self.server.get({"apiVersion": "v1", "kind": kind, "metadata": meta})["data"]
             folder = folders[mount["mountPath"]] = self.folder / deployment / mount["name"]
-            folder.mkdir(parents=True, exist_ok=True)
-            for key, text in data.items():
-                aside = folder / f".{key}"
-                aside.write_bytes(base64.b64decode(text) if kind == "Secret" else text.encode())
-                aside.replace(folder / key)
+            decoded = base64.b64decode if kind == "Secret" else str.encode
+            kubelet.fill(folder, {key: decoded(text) for key, text in data.items()})
         return folders
 
     @contextlib.contextmanager

@@ -20,6 +20,7 @@ from kthena_fast.serving import watched
 from kthena_fast.settings import Settings
 from kthena_fast.sources.backend import BackendSource
 from tests.gateway import processes, running
+from tests.kube import kubelet
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +28,18 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
+def held(issued: trustme.LeafCert) -> dict[str, bytes]:
+    """The pair as a Secret holds it."""
+    chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+    return {"tls.crt": chain, "tls.key": issued.private_key_pem.bytes()}
+
+
 def write(issued: trustme.LeafCert, folder: Path) -> tuple[Path, Path]:
-    """The pair as files, as a Secret holds them."""
+    """The pair as files of those names."""
     folder.mkdir(exist_ok=True)
-    certificate, key = folder / "tls.crt", folder / "tls.key"
-    certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    key.write_bytes(issued.private_key_pem.bytes())
-    return certificate, key
+    for name, content in held(issued).items():
+        (folder / name).write_bytes(content)
+    return folder / "tls.crt", folder / "tls.key"
 
 
 def client_context(authority: trustme.CA, *protocols: str) -> ssl.SSLContext:
@@ -130,31 +136,16 @@ async def test_a_client_that_never_shakes_hands_is_cut_after_the_header_timeout(
         assert await raw.rest() == b""
 
 
-def swap(folder: Path, issued: trustme.LeafCert, version: str) -> None:
-    """What the kubelet does to a mounted Secret: a new folder, and a rename of the link `..data` to it."""
-    write(issued, folder / version)
-    link = folder / "..data_tmp"
-    link.symlink_to(version)
-    link.rename(folder / "..data")
-
-
-@pytest.fixture
-def mounted(authority: trustme.CA, tmp_path: Path) -> Path:
-    swap(tmp_path, authority.issue_cert("localhost"), "..1")
-    for name in ("tls.crt", "tls.key"):
-        (tmp_path / name).symlink_to(Path("..data") / name)
-    return tmp_path
-
-
 async def test_a_swapped_secret_is_in_service_while_open_connections_go_on(
-    authority: trustme.CA, mounted: Path, monkeypatch: pytest.MonkeyPatch
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watched, "LOOK_EVERY", 0.01)
     context = client_context(authority)
-    pair = {"tls_cert": mounted / "tls.crt", "tls_key": mounted / "tls.key"}
+    kubelet.fill(tmp_path, held(authority.issue_cert("localhost")))
+    pair = {"tls_cert": tmp_path / "tls.crt", "tls_key": tmp_path / "tls.key"}
     async with running.scene(options=pair) as scene:
         before = await shake_hands(scene.gateway.port, context)
-        swap(mounted, authority.issue_cert("localhost"), "..2")
+        kubelet.fill(tmp_path, held(authority.issue_cert("localhost")))
 
         async def is_new() -> bool:
             seen = await shake_hands(scene.gateway.port, context)

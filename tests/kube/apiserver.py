@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.kube import binaries
+from tests.kube import binaries, kubelet
 
 Object = dict[str, Any]
 
@@ -237,11 +237,8 @@ class KubeApiServer:
     def mount_service_account(self, namespace: str, name: str, folder: Path) -> str:
         """Fill a folder as the kubelet does for a ServiceAccount; again: with a new token, which is returned."""
         token = self.service_account(namespace, name)
-        folder.mkdir(exist_ok=True)
-        for file, text in {"ca.crt": self.ca_file.read_text(), "namespace": namespace, "token": token}.items():
-            aside = folder / f".{file}"
-            aside.write_text(text)
-            aside.replace(folder / file)
+        files = {"ca.crt": self.ca_file.read_bytes(), "namespace": namespace.encode(), "token": token.encode()}
+        kubelet.fill(folder, files)
         return token
 
     def until_refused(self, token: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from kthena_fast.routing.objects import Rejection
 from kthena_fast.sources import Observation, manifest_files
 from kthena_fast.sources.manifests import Folder
+from tests.kube import kubelet
 from tests.sources import manifest
 from tests.sources.manifest import documents, route, server
 
@@ -340,16 +341,11 @@ def test_a_first_definition_that_never_was_good_leaves_the_second_in_service(wat
 
 
 def test_a_config_map_is_swapped_by_a_link(watched: Watched) -> None:
-    """The kubelet writes a new hidden folder and moves `..data` to it."""
-    first, second = watched.root / "..2026_01", watched.root / "..2026_02"
-    for folder, model in ((first, "old"), (second, "new")):
-        folder.mkdir()
-        (folder / "a.yaml").write_text(route(model=model))
-    (watched.root / "..data").symlink_to(first.name)
-    (watched.root / "a.yaml").symlink_to("..data/a.yaml")
+    kubelet.fill(watched.root, {"a.yaml": route(model="old").encode()})
     observation = watched.look()
     assert model_of(observation) == "old"
     assert observation.rejected == ()
-    (watched.root / "..data_tmp").symlink_to(second.name)
-    (watched.root / "..data_tmp").rename(watched.root / "..data")
+    kubelet.fill(watched.root, {"a.yaml": route(model="new").encode()})
     assert model_of(watched.look()) == "new"
+    kubelet.fill(watched.root, {"b.yaml": route(model="elsewhere").encode()})
+    assert model_of(watched.look()) == "elsewhere"

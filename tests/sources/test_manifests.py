@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import watchfiles
 
 from kthena_fast.sources import manifests
 from kthena_fast.sources.manifests import ManifestsSource
+from tests.kube import kubelet
 from tests.sources.manifest import PATIENCE, documents, put, route, running, server
 
 
@@ -69,16 +69,10 @@ async def test_a_change_that_leaves_everything_good_as_it_was_is_published_with_
 
 
 async def test_a_config_map_that_is_swapped_is_published(tmp_path: Path) -> None:
-    for folder, model in (("..1", "old"), ("..2", "new")):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a.yaml").write_text(route(model=model))
-    (tmp_path / "..data").symlink_to("..1")
-    (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
+    kubelet.fill(tmp_path, {"a.yaml": route(model="old").encode()})
     async with running(ManifestsSource(tmp_path)) as observed:
         assert (await observed.next()).objects.routes["default/r"].spec.model_name == "old"
-        (tmp_path / "..data_tmp").symlink_to("..2")
-        (tmp_path / "..data_tmp").rename(tmp_path / "..data")
-        shutil.rmtree(tmp_path / "..1")
+        kubelet.fill(tmp_path, {"a.yaml": route(model="new").encode()})
         assert (await observed.next()).objects.routes["default/r"].spec.model_name == "new"
 
 

@@ -149,13 +149,18 @@ class Scene:
         return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{wanted} ")), 0.0)
 
 
+def pair(issued: trustme.LeafCert) -> dict[str, bytes]:
+    """The pair as a Secret holds it."""
+    chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+    return {"tls.crt": chain, "tls.key": issued.private_key_pem.bytes()}
+
+
 def write_pair(issued: trustme.LeafCert, folder: Path) -> tuple[Path, Path]:
-    """The pair as files, as a Secret holds them."""
+    """The pair as files of those names."""
     folder.mkdir(exist_ok=True)
-    certificate, key = folder / "tls.crt", folder / "tls.key"
-    certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    key.write_bytes(issued.private_key_pem.bytes())
-    return certificate, key
+    for name, content in pair(issued).items():
+        (folder / name).write_bytes(content)
+    return folder / "tls.crt", folder / "tls.key"
 
 
 @contextlib.asynccontextmanager

@@ -19,20 +19,10 @@ from kthena_fast.serving import listening, watched
 from kthena_fast.settings import Settings
 from kthena_fast.webhook import app, endpoint
 from tests.gateway import processes
+from tests.kube import kubelet
 from tests.resources import corpus
 from tests.webhook import asking
 from tests.webhook.test_endpoint import Held, large
-
-
-def mount(folder: Path, issued: trustme.LeafCert, version: str) -> None:
-    """What the kubelet does to a mounted Secret: a new folder, and a rename of the link `..data` to it."""
-    asking.write_pair(issued, folder / version)
-    link = folder / "..data_tmp"
-    link.symlink_to(version)
-    link.rename(folder / "..data")
-    for name in ("tls.crt", "tls.key"):
-        if not (folder / name).is_symlink():
-            (folder / name).symlink_to(Path("..data") / name)
 
 
 async def shown(port: int, context: ssl.SSLContext) -> bytes:
@@ -96,7 +86,7 @@ async def test_a_swapped_secret_is_shown_to_new_connections_and_one_that_does_no
 ) -> None:
     monkeypatch.setattr(watched, "LOOK_EVERY", 0.01)
     authority = trustme.CA()
-    mount(tmp_path, authority.issue_cert("127.0.0.1"), "..1")
+    kubelet.fill(tmp_path, asking.pair(authority.issue_cert("127.0.0.1")))
     async with (
         waiting(tmp_path) as webhook,
         asking.caller(authority.cert_pem.bytes().decode()) as (session, context),
@@ -105,7 +95,7 @@ async def test_a_swapped_secret_is_shown_to_new_connections_and_one_that_does_no
         scene = asking.Scene(webhook, session, context)
         before = await shown(webhook.port, context)
         assert (await scene.ask(asking.review(corpus.route()))).allowed
-        mount(tmp_path, authority.issue_cert("127.0.0.1"), "..2")
+        kubelet.fill(tmp_path, asking.pair(authority.issue_cert("127.0.0.1")))
 
         async def is_new() -> bool:
             return await shown(webhook.port, context) != before
@@ -115,7 +105,7 @@ async def test_a_swapped_secret_is_shown_to_new_connections_and_one_that_does_no
         assert (await scene.ask(asking.review(corpus.route()))).allowed
         # A pair that does not load leaves the one in service.
         after = await shown(webhook.port, context)
-        (tmp_path / "..2/tls.crt").write_text("rubbish")
+        kubelet.fill(tmp_path, {**asking.pair(authority.issue_cert("127.0.0.1")), "tls.crt": b"rubbish"})
 
         async def is_told() -> bool:
             return any("the one in service stays" in line for line in caplog.messages)
