@@ -213,18 +213,6 @@ def test_what_is_not_obeyed_yet_is_accepted_all_the_same(
         assert covers(stored["spec"], found["spec"])
 
 
-def test_16_a_changed_configuration_of_the_scheduler_is_taken(tmp_path: Any) -> None:
-    from kthena_fast.gateway import router_config
-
-    given = YAML(typ="safe", pure=True).load(manifests.SCHEDULER)
-    rendered = helm.render(values=helm.gateway(routerConfiguration=given))
-    path = tmp_path / "routerConfiguration.yaml"
-    path.write_text(rendered.one("ConfigMap", f"{helm.GATEWAY}-config")["data"]["routerConfiguration.yaml"])
-    ((field, reason),) = router_config.read(path).announcements()
-    assert field == "scheduler.plugins"
-    assert "prefix-cache" in reason
-
-
 def test_17_the_webhook_is_asked_by_the_api_server(release: Release, webhook: Program, namespace: str) -> None:
     server = release.server
     good = route(namespace, "adapters", "", "none")

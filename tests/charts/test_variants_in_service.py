@@ -7,12 +7,14 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import trustme
+from ruamel.yaml import YAML
 
-from tests.charts import cluster, helm
+from tests.charts import cluster, helm, manifests
 from tests.charts.running import Engines, Release, is_ready, until
 from tests.charts.test_end_to_end import model_server, refuses, route
 from tests.kube import apiserver, binaries
@@ -90,13 +92,54 @@ def test_certificates_of_ones_own_and_files_that_are_mounted(
             fairness = f"http://localhost:{release.ports['debug']}/debug/fairness?model=own&user=alice"
             assert share(fairness) == 3
             assert "plugins are not built yet (least-request)" in program.log
-            # A change of the ConfigMap reaches the process without a restart of its pod.
+
+
+def test_16_a_changed_configuration_reaches_the_gateway_that_runs(
+    server: KubeApiServer, engines: Engines, namespace: str, tmp_path: Path
+) -> None:
+    """As Helm renders the change and the kubelet mounts it, while requests come: no pod is started for it."""
+    first = {"scheduler": {"plugins": {"Filter": {"enabled": ["least-request"]}}}}
+    second = YAML(typ="safe", pure=True).load(manifests.SCHEDULER)
+    values = helm.gateway(
+        fairness={"enabled": True, "shares": {"users": {"alice": {"share": 3}}}}, routerConfiguration=first
+    )
+    values["networking"]["webhook"] = {"enabled": False}
+    engine = engines.start("changing")
+    with installed(server, tmp_path, values, "changing") as release, release.running(release.gateway) as program:
+        server.apply(
+            model_server(namespace, "changing", engine.port),
+            engine.pod(namespace, "changing-0", {"app": "changing"}),
+            route(namespace, "changing", "changing", "changing"),
+        )
+        body = {"model": "changing", "messages": [{"role": "user", "content": "Hello!"}], "user": "alice"}
+        fairness = f"http://localhost:{release.ports['debug']}/debug/fairness?model=changing&user=alice"
+
+        def serves() -> bool:
+            return release.client.post("/v1/chat/completions", json=body).is_success
+
+        def changed(**fields: Any) -> None:
             pods = release.rendered.one("Deployment", release.gateway)["spec"]["template"]
-            release.upgrade(helm.gateway(fairness={"shares": {"users": {"alice": {"share": 7}}}}))
+            release.upgrade(helm.gateway(**fields))
             assert release.rendered.one("Deployment", release.gateway)["spec"]["template"] == pods
             release.mount(release.gateway)
-            # What was counted of a user is told by the share that he had when he was last here.
-            until(lambda: serves() and share(fairness) == 7, "the new shares are in service")
+
+        def logs(words: str) -> bool:
+            assert serves()
+            return words in program.log
+
+        until(serves, "the route serves")
+        assert share(fairness) == 3
+        assert "plugins are not built yet (least-request)" in program.log
+        changed(routerConfiguration=second)
+        named = "(least-request, lora-affinity, prefix-cache, gpu-usage, random)"
+        until(lambda: logs(named), "the gateway says what it does not obey of the new one")
+        assert "config/routerConfiguration.yaml was reloaded" in program.log
+        # One that the gateway cannot obey leaves what it obeyed before.
+        changed(routerConfiguration={"auth": {"jwksUri": "https://issuer.example.org/keys"}})
+        until(lambda: logs("what was read before stays"), "the gateway says why it does not take it")
+        changed(fairness={"shares": {"users": {"alice": {"share": 7}}}})
+        # What was counted of a user is told by the share that he had when he was last here.
+        until(lambda: assert_holds(serves) and share(fairness) == 7, "the new shares are in service")
 
 
 def test_certificates_of_cert_managers_are_served_and_renewed_without_a_refused_write(
