@@ -36,6 +36,8 @@ TWINS: tuple[str, ...] = (
     "telemetry/text_line",
     "telemetry/values",
     "telemetry/writer",
+    "transport/sockets",
+    "transport/stream",
     "upstream/connection",
     "upstream/deadlines",
     "upstream/forward",

@@ -297,7 +297,7 @@ async def gateway(log: Path, *, fair: bool) -> AsyncIterator[Made]:
         metrics_scrape_interval=86_400.0,
     )
     source = running.Given(running.objects(["10.0.0.1:8000"]))
-    options = app.Options("127.0.0.1", 0, metrics_port=0, debug_port=0)
+    options = app.Options("127.0.0.1", 0, metrics_port=0, debug_port=0, own_sockets=False)
     async with app.running(options, settings, source) as started:
         await source.begun.wait()
         yield Made(started, loop)

@@ -12,10 +12,11 @@ import gc
 import logging
 import random
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -38,6 +39,10 @@ from kthena_fast.upstream.deadlines import Deadlines
 from kthena_fast.upstream.forward import Forwarder
 from kthena_fast.upstream.pool import Pool
 from kthena_fast.wire import paths
+
+if sys.platform == "linux":
+    from kthena_fast.transport.listener import Listener
+    from kthena_fast.transport.sockets import Sockets
 
 if TYPE_CHECKING:
     import ssl
@@ -82,6 +87,9 @@ class Options:
     metrics_on_inference_port: bool = False
     express: bool = True
     """Whether usual requests take the express lane; without it aiohttp serves them all, with the same answers."""
+    own_sockets: bool = sys.platform == "linux"
+    """Whether plain connections are those of `transport.sockets`, for which there has to be an epoll; without it they
+    are the loop's, as connections with TLS are."""
 
 
 class Gateway:
@@ -101,7 +109,7 @@ class Gateway:
         self._reporting: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = contextlib.AsyncExitStack()
-        self._listener: asyncio.Server | None = None
+        self._listener: asyncio.Server | Listener | None = None
         self._way: inference.InferenceWay | None = None
         self._access_log: AccessLog | None = None
         self._fairness: Fairness | None = None
@@ -150,7 +158,8 @@ class Gateway:
         request_metrics = RequestMetrics(self.registry, paths.label)
         deadlines = Deadlines(loop)
         self._closing.callback(deadlines.close)
-        pool = Pool(loop, connect_timeout=settings.connect_timeout, tls=engines.context)
+        sockets = self._sockets(loop)
+        pool = Pool(loop, connect_timeout=settings.connect_timeout, tls=engines.context, sockets=sockets)
         self._closing.callback(pool.close)
         identifier = Identifier(settings.fairness_user_sources)
         if settings.enable_fairness_scheduling:
@@ -176,15 +185,7 @@ class Gateway:
         self._way = inference.InferenceWay(settings, state, journey, deadlines, public, express=options.express)
         opened = listening.open_socket("--port", options.host, options.port)
         self.port = listening.port_of(opened)
-        self._listener = await loop.create_server(
-            self._way.accept,  # type: ignore[arg-type]  # a lane is a protocol by shape, not by ancestry
-            sock=opened,
-            # uvloop listens anew, with a backlog of 100: a burst of clients beyond it is reset.
-            backlog=listening.BACKLOG,
-            ssl=context,
-            ssl_handshake_timeout=settings.header_timeout if context else None,
-            ssl_shutdown_timeout=TLS_GOODBYE if context else None,
-        )
+        self._listener = await self._listen(opened, self._way.accept, sockets, context)
         self._closing.callback(self._listener.close)
         opened = listening.open_socket("--metrics-port", options.host, options.metrics_port)
         self.metrics_port = listening.port_of(opened)
@@ -205,6 +206,33 @@ class Gateway:
         if self._reporter is not None:
             self._reporting = asyncio.create_task(self._report(self._reporter), name="reporter")
             self._tasks.append(self._reporting)
+
+    def _sockets(self, loop: asyncio.AbstractEventLoop) -> Sockets | None:
+        if not self.options.own_sockets:
+            return None
+        sockets = Sockets(loop)
+        self._closing.callback(sockets.close)
+        return sockets
+
+    async def _listen(
+        self,
+        opened: socket.socket,
+        accept: Callable[[], Any],
+        sockets: Sockets | None,
+        context: ssl.SSLContext | None,
+    ) -> asyncio.Server | Listener:
+        loop = asyncio.get_running_loop()
+        if sockets is not None and context is None:
+            return Listener(sockets, loop, opened, accept)
+        return await loop.create_server(
+            accept,
+            sock=opened,
+            # uvloop listens anew, with a backlog of 100: a burst of clients beyond it is reset.
+            backlog=listening.BACKLOG,
+            ssl=context,
+            ssl_handshake_timeout=self.settings.header_timeout if context else None,
+            ssl_shutdown_timeout=TLS_GOODBYE if context else None,
+        )
 
     def _certificate(self) -> ssl.SSLContext | None:
         chain, key = self.options.tls_cert, self.options.tls_key

@@ -15,7 +15,7 @@ cdef class Kept:
 
 @cython.final
 cdef class Pool:
-    cdef object _loop, _tls, _sweeper
+    cdef object _sockets, _loop, _tls, _sweeper
     cdef double _connect_timeout
     cdef Py_ssize_t _most_idle
     cdef set _kept

@@ -6,10 +6,13 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kthena_fast.routing.snapshot import Pod
 from kthena_fast.upstream.connection import Connection
+
+if TYPE_CHECKING:
+    from kthena_fast.transport.sockets import Sockets
 
 IDLE_SECONDS: Final = 60.0
 """How long a connection is kept unused; engines that give up earlier (vLLM: 5 s) close it themselves."""
@@ -45,10 +48,12 @@ class Pool:
         connect_timeout: float,
         tls: ssl.SSLContext | None = None,
         most_idle: int = MOST_IDLE,
+        sockets: Sockets | None = None,
     ) -> None:
         """`tls` is used for pods that ask for it; whether it verifies is for its maker to say. `most_idle` connections
-        are kept for each pod."""
+        are kept for each pod. Plain ones are of `sockets`, if there are any, else of the loop."""
         self._loop = loop
+        self._sockets = sockets
         self._connect_timeout = connect_timeout
         self._tls = tls
         self._most_idle = most_idle
@@ -90,13 +95,7 @@ class Pool:
         connection = Connection(kept)
         try:
             async with asyncio.timeout(self._connect_timeout):
-                await self._loop.create_connection(  # type: ignore[type-var]  # a protocol by shape, not by ancestry
-                    lambda: connection,
-                    pod.host,
-                    pod.port,
-                    ssl=tls,
-                    server_hostname=pod.server_name if tls is not None else None,
-                )
+                await self._open(connection, pod, tls)
         except UnicodeError as problem:
             raise OSError(f"{pod.host!r} is not a host name") from problem
         except BaseException:
@@ -110,6 +109,18 @@ class Pool:
         # A node that vanishes during a long silence says nothing; the kernel asks.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return connection
+
+    async def _open(self, connection: Connection, pod: Pod, tls: ssl.SSLContext | None) -> None:
+        if tls is None and self._sockets is not None:
+            await self._sockets.connect(lambda: connection, pod.host, pod.port)
+            return
+        await self._loop.create_connection(  # type: ignore[type-var]  # a protocol by shape, not by ancestry
+            lambda: connection,
+            pod.host,
+            pod.port,
+            ssl=tls,
+            server_hostname=pod.server_name if tls is not None else None,
+        )
 
     def give_back(self, pod: Pod, connection: Connection) -> None:
         """The exchange is over: the connection is kept when it can serve again, and closed when not."""

@@ -77,7 +77,9 @@ class Ways:
         loop.on_connect = self._on_connect
         loop.set_exception_handler(lambda _, context: self._problems.found.append(repr(context)))
         for number, (name, module) in enumerate(self._modules.items()):
-            options = app.Options("127.0.0.1", 0, metrics_port=0, debug_port=0, express=module is not None)
+            options = app.Options(
+                "127.0.0.1", 0, metrics_port=0, debug_port=0, express=module is not None, own_sockets=False
+            )
             source = running.Given(running.objects([f"10.0.0.{number}:8000"]))
             knobs = Settings(**KNOBS)
             gateway = await self._closing.enter_async_context(app.running(options, knobs, source))

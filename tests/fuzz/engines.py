@@ -57,7 +57,7 @@ class Engines:
         loop.on_connect = self._on_connect
         loop.set_exception_handler(lambda _, context: self._problems.found.append(repr(context)))
         source = running.Given(running.objects(PODS, policy={"retry": {"attempts": 1}}))
-        options = app.Options("127.0.0.1", 0, metrics_port=0, debug_port=0)
+        options = app.Options("127.0.0.1", 0, metrics_port=0, debug_port=0, own_sockets=False)
         self._gateway = await self._closing.enter_async_context(app.running(options, Settings(**KNOBS), source))
         await source.begun.wait()
 

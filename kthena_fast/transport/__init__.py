@@ -1,0 +1,1 @@
+"""Plain TCP connections: where the bytes of the inference port and of the engines come from and go to."""

@@ -1,0 +1,112 @@
+"""The source of both twins; `sockets` is the contract."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import aiohappyeyeballs
+
+from kthena_fast.transport import _calls as calls
+from kthena_fast.transport._stream_py import EDGES
+from kthena_fast.transport.stream import Stream
+
+MOST_EVENTS: Final = 256
+"""Sockets that are served in one turn of the loop, before timers and tasks have theirs."""
+
+
+class Sockets:
+    """See `sockets.Sockets`."""
+
+    __slots__ = (
+        "_descriptor",
+        "_epoll",
+        "_events",
+        "_is_called",
+        "_is_closed",
+        "_line",
+        "_loop",
+        "_streams",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._epoll = select.epoll()
+        self._descriptor = self._epoll.fileno()
+        self._events = calls.room(MOST_EVENTS)
+        self._streams: list[Stream | None] = []
+        """By descriptor."""
+        self._line: deque[Stream] = deque()
+        """Those that may have more to read than edges tell of."""
+        self._is_called = False
+        self._is_closed = False
+        loop.add_reader(self._descriptor, self._on_ready)
+
+    def __len__(self) -> int:
+        """Connections that are watched."""
+        return sum(stream is not None for stream in self._streams)
+
+    def adopt(self, opened: socket.socket, factory: Callable[[], Any]) -> Stream:
+        try:
+            opened.setblocking(False)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream = Stream(self, self._loop, opened, factory())
+            descriptor = opened.fileno()
+            while len(self._streams) <= descriptor:
+                self._streams.append(None)
+            self._epoll.register(descriptor, EDGES)
+        except BaseException:
+            opened.close()
+            raise
+        self._streams[descriptor] = stream
+        stream.begin()
+        return stream
+
+    async def connect(self, factory: Callable[[], Any], host: str, port: int) -> Stream:
+        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        opened = await aiohappyeyeballs.start_connection(found, loop=self._loop)
+        return self.adopt(opened, factory)
+
+    def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for stream in self._streams:
+            if stream is not None:
+                stream.abort()
+        self._loop.remove_reader(self._descriptor)
+        self._epoll.close()
+
+    # What streams call
+
+    def line_up(self, stream: Stream) -> None:
+        """Have it read in the next turn of the loop."""
+        self._line.append(stream)
+        if not self._is_called:
+            self._is_called = True
+            self._loop.call_soon(self._on_turn)
+
+    def forget(self, descriptor: int) -> None:
+        """It is about to be closed."""
+        self._streams[descriptor] = None
+        if not self._is_closed:
+            self._epoll.unregister(descriptor)
+
+    # What the loop calls
+
+    def _on_ready(self) -> None:
+        streams = self._streams
+        events = self._events
+        for number in range(calls.wait(self._epoll, self._descriptor, events)):
+            stream = streams[calls.descriptor_of(events, number)]
+            if stream is not None:
+                stream.on_events(calls.mask_of(events, number))
+
+    def _on_turn(self) -> None:
+        self._is_called = False
+        for _ in range(len(self._line)):
+            self._line.popleft().on_turn()

@@ -1,0 +1,36 @@
+import cython
+
+from kthena_fast.transport cimport _calls as calls
+
+cdef unsigned int _READABLE, _WRITABLE, _AT_AN_END, _BROKEN
+
+
+@cython.final
+cdef class Stream:
+    cdef object _keeper, _loop, _opened, _protocol, _receive, _waiting, _failure
+    cdef int _descriptor
+    cdef bint _is_paused, _has_more, _has_ended, _is_full, _shuts, _is_closing, _is_losing
+    cdef Py_ssize_t _buffered, _sent, _high, _low
+
+    cpdef bint is_closing(self)
+    cpdef close(self)
+    cpdef abort(self)
+    cpdef bint is_reading(self)
+    cpdef pause_reading(self)
+    cpdef resume_reading(self)
+    cpdef Py_ssize_t get_write_buffer_size(self)
+    @cython.locals(piece=bytes, sent=Py_ssize_t)
+    cpdef write(self, data)
+
+    cpdef on_events(self, unsigned int events)
+    cpdef on_turn(self)
+    @cython.locals(data=bytes, most=Py_ssize_t)
+    cdef _read(self, bint to_the_end)
+    cdef _on_end(self)
+    @cython.locals(piece=bytes, sent=Py_ssize_t)
+    cdef _flush(self)
+    cdef _shut(self)
+    cdef _on_fault(self, problem)
+    cdef _fail(self, failure)
+    cdef _lose_soon(self)
+    cpdef _lose(self)

@@ -1,0 +1,350 @@
+"""The source of both twins; `stream` is the contract.
+
+Rules
+1. The socket is watched once, for both directions and by its edges: a piece that is shorter than what was asked for was
+   all of it, and of one that the kernel did not take whole an edge tells when there is room. So reading, writing,
+   pausing and going on ask the kernel for nothing but the bytes.
+2. What came and was not read (a pause, or too much for one turn) waits in line: no edge tells of it again.
+3. Of what it does itself a protocol is told nothing from within its own call, but that it is to pause its writing.
+4. The descriptor stays open until `connection_lost` was told: no other socket has its number before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import select
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+from kthena_fast.transport import _calls as calls
+
+READS_AT_ONCE: Final = 4
+"""Pieces of `_calls.MOST_READ` bytes that one connection may take before others have their turn."""
+
+HIGH_WATER: Final = 64 * 1024
+"""Bytes that may wait before the protocol is to pause; asyncio's default."""
+
+EDGES: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_WRITABLE: Final = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
+_AT_AN_END: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
+
+
+class Keeper(Protocol):
+    """Who watches the sockets."""
+
+    def line_up(self, stream: Stream) -> None: ...
+
+    def forget(self, descriptor: int) -> None: ...
+
+
+class Stream:
+    """See `stream.Stream`."""
+
+    __slots__ = (
+        "_buffered",
+        "_descriptor",
+        "_failure",
+        "_has_ended",
+        "_has_more",
+        "_high",
+        "_is_closing",
+        "_is_full",
+        "_is_losing",
+        "_is_paused",
+        "_keeper",
+        "_loop",
+        "_low",
+        "_opened",
+        "_protocol",
+        "_receive",
+        "_sent",
+        "_shuts",
+        "_waiting",
+    )
+
+    def __init__(
+        self, keeper: Keeper, loop: asyncio.AbstractEventLoop, opened: socket.socket, protocol: asyncio.Protocol
+    ) -> None:
+        self._keeper = keeper
+        self._loop = loop
+        self._opened = opened
+        self._descriptor = opened.fileno()
+        self._protocol: Any = protocol
+        self._receive: Callable[[bytes], object] = protocol.data_received
+        """Its method, which every piece would have to look for."""
+        # reading
+        self._is_paused = False
+        self._has_more = False
+        """Something may have come of which no edge will tell."""
+        self._has_ended = False
+        # writing
+        self._waiting: deque[bytes] = deque()
+        self._buffered = 0
+        """Bytes that wait."""
+        self._sent = 0
+        """Bytes that the kernel has of the first piece that waits."""
+        self._high = HIGH_WATER
+        self._low = HIGH_WATER // 4
+        self._is_full = False
+        """Whether the protocol was told to pause."""
+        self._shuts = False
+        """Whether the direction of writing ends once all is written."""
+        # the end
+        self._is_closing = False
+        self._is_losing = False
+        self._failure: Exception | None = None
+
+    def __repr__(self) -> str:
+        words = ["closing"] * self._is_closing + ["paused"] * self._is_paused + ["ended"] * self._has_ended
+        return f"<Stream {self._descriptor} {' '.join([*words, f'buffered={self._buffered}'])}>"
+
+    # What every transport of asyncio has
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`socket`, and while it is connected `peername` and `sockname`."""
+        if name == "socket":
+            return self._opened
+        with contextlib.suppress(OSError):
+            if name == "peername":
+                return self._opened.getpeername()
+            if name == "sockname":
+                return self._opened.getsockname()
+        return default
+
+    def set_protocol(self, protocol: asyncio.Protocol) -> None:
+        self._protocol = protocol
+        self._receive = protocol.data_received
+
+    def get_protocol(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self._protocol
+        return protocol
+
+    def is_closing(self) -> bool:
+        return self._is_closing
+
+    def close(self) -> None:
+        """Read no more, and close when all is written."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        if not self._buffered:
+            self._lose_soon()
+
+    def abort(self) -> None:
+        """Close at once; what waits is lost."""
+        self._fail(None)
+
+    # Reading
+
+    def is_reading(self) -> bool:
+        return not (self._is_paused or self._is_closing or self._has_ended)
+
+    def pause_reading(self) -> None:
+        self._is_paused = True
+
+    def resume_reading(self) -> None:
+        self._is_paused = False
+        if self._has_more and not self._is_closing:
+            self._keeper.line_up(self)
+
+    # Writing
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Bytes; ValueError unless `high` >= `low` >= 0."""
+        if high is None:
+            high = HIGH_WATER if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not 0 <= low <= high:
+            raise ValueError(f"high ({high}) must be at least low ({low}), and low at least 0")
+        self._high = high
+        self._low = low
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return self._low, self._high
+
+    def get_write_buffer_size(self) -> int:
+        return self._buffered
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Give the kernel what it takes, and the rest once it takes more; RuntimeError after `write_eof`."""
+        piece = data if type(data) is bytes else bytes(data)
+        if self._shuts:
+            raise RuntimeError("the direction of writing was ended by write_eof")
+        if self._is_closing or not piece:
+            return
+        sent = 0
+        if not self._buffered:
+            try:
+                sent = calls.send(self._descriptor, piece, 0)
+            except OSError as failure:
+                self._fail(failure)
+                return
+            if sent == len(piece):
+                return
+            self._sent = sent
+        self._waiting.append(piece)
+        self._buffered += len(piece) - sent
+        if self._buffered > self._high and not self._is_full:
+            self._is_full = True
+            self._protocol.pause_writing()
+
+    def writelines(self, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
+        for piece in pieces:
+            self.write(piece)
+
+    def write_eof(self) -> None:
+        """End the direction of writing once all is written."""
+        if self._is_closing or self._shuts:
+            return
+        self._shuts = True
+        if not self._buffered:
+            self._shut()
+
+    # What its keeper calls
+
+    def begin(self) -> None:
+        """Tell the protocol of it."""
+        self._tell(self._protocol.connection_made, self)
+
+    def on_events(self, events: int) -> None:
+        """Something happened to the socket; `events` are epoll's bits."""
+        if self._buffered and events & _WRITABLE:
+            self._flush()
+        if not events & _READABLE or self._is_closing:
+            return
+        if self._has_ended:
+            # Of a peer that has said its last only its going is news.
+            if events & _BROKEN and not self._shuts:
+                self._fail(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
+        elif self._is_paused:
+            self._has_more = True
+        elif not self._has_more:
+            self._read((events & _AT_AN_END) != 0)
+
+    def on_turn(self) -> None:
+        """It has come to the front of the line."""
+        if self._has_more and self.is_reading():
+            self._has_more = False
+            self._read(True)
+
+    def _read(self, to_the_end: bool) -> None:
+        """Take what came; `to_the_end`: its end may be there already, of which no edge will tell."""
+        most = calls.MOST_READ
+        for _ in range(READS_AT_ONCE):
+            try:
+                data = calls.receive(self._descriptor)
+            except OSError as failure:
+                self._fail(failure)
+                return
+            if data is None:
+                return
+            if not data:
+                self._on_end()
+                return
+            try:
+                self._receive(data)
+            except Exception as problem:  # noqa: BLE001 - whatever it is, it is told of
+                self._on_fault(problem)
+                return
+            if self._is_closing or (len(data) < most and not to_the_end):
+                return
+            if self._is_paused:
+                self._has_more = True
+                return
+        self._has_more = True
+        self._keeper.line_up(self)
+
+    def _on_end(self) -> None:
+        self._has_ended = True
+        if not self._tell(self._protocol.eof_received):
+            self.close()
+
+    def _flush(self) -> None:
+        """Write what waits, as far as the kernel takes it."""
+        waiting = self._waiting
+        while waiting:
+            piece = waiting[0]
+            try:
+                sent = calls.send(self._descriptor, piece, self._sent)
+            except OSError as failure:
+                self._fail(failure)
+                return
+            self._buffered -= sent
+            self._sent += sent
+            if self._sent < len(piece):
+                break
+            self._sent = 0
+            waiting.popleft()
+        if not self._buffered:
+            if self._is_closing:
+                self._lose_soon()
+                return
+            if self._shuts:
+                self._shut()
+        if self._is_full and self._buffered <= self._low:
+            self._is_full = False
+            self._tell(self._protocol.resume_writing)
+
+    def _shut(self) -> None:
+        # A peer that is gone needs no telling.
+        with contextlib.suppress(OSError):
+            self._opened.shutdown(socket.SHUT_WR)
+
+    # The end
+
+    def _tell(self, method: Callable[..., object], *arguments: object) -> object:
+        """Call a method of the protocol, whose faults end its connection and nothing else."""
+        try:
+            return method(*arguments)
+        except Exception as problem:  # noqa: BLE001 - as in `_read`
+            self._on_fault(problem)
+            return None
+
+    def _on_fault(self, problem: Exception) -> None:
+        self._loop.call_exception_handler(
+            {
+                "message": "a protocol failed; its connection is closed",
+                "exception": problem,
+                "transport": self,
+                "protocol": self._protocol,
+            }
+        )
+        self._fail(problem)
+
+    def _fail(self, failure: Exception | None) -> None:
+        """Close at once."""
+        self._waiting.clear()
+        self._buffered = self._sent = 0
+        self._is_closing = True
+        if self._failure is None:
+            self._failure = failure
+        self._lose_soon()
+
+    def _lose_soon(self) -> None:
+        if not self._is_losing:
+            self._is_losing = True
+            self._loop.call_soon(self._lose)
+
+    def _lose(self) -> None:
+        protocol = self._protocol
+        self._keeper.forget(self._descriptor)
+        try:
+            protocol.connection_lost(self._failure)
+        finally:
+            self._opened.close()
+            # Each holds the other.
+            self._protocol = None
+            self._receive = _ignore
+
+
+def _ignore(_: bytes) -> None: ...

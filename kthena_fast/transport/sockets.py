@@ -1,0 +1,32 @@
+"""`Sockets(loop)`: plain TCP connections, watched by one epoll of their own that the loop watches as one descriptor.
+
+A loop that serves each connection by itself enters a context, looks up a handle and puts a write aside for each piece
+of a stream, and its epoll is level-triggered. Here a turn of the loop serves all connections to which something
+happened, each by one `recv` and one `send`, without anything in between. What it saves stands in docs/performance.md.
+
+- `adopt(opened, factory)` makes a `Stream` of a connected socket, whose owner it is from then on, and tells the new
+  protocol of it. TCP_NODELAY is set.
+- `await connect(factory, host, port)` connects to one of a host's addresses first; OSError when none can be reached.
+- `listener.Listener` does so with what comes to a listening socket.
+- `close()` watches no more and cuts off what is open.
+
+1. In one turn of the loop at most `MOST_EVENTS` connections are served, and of each at most `stream.READS_AT_ONCE`
+   pieces are read; then the loop's timers and tasks have their turn.
+2. An exception in one protocol is that connection's end and no other's.
+
+Epoll is Linux's. Elsewhere, and for connections with TLS, the loop's own transports serve.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kthena_fast.core._choice import NO_EXTENSIONS
+
+if TYPE_CHECKING or NO_EXTENSIONS:
+    from kthena_fast.transport._sockets_py import Sockets as Sockets
+else:
+    try:
+        from kthena_fast.transport._sockets_c import Sockets as Sockets
+    except ModuleNotFoundError:
+        from kthena_fast.transport._sockets_py import Sockets as Sockets
