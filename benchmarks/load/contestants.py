@@ -185,6 +185,7 @@ CONTESTANTS = {
     for contestant in (
         Contestant("kthena_fast", _kthena_fast, environment(), has_prompts=True),
         Contestant("kthena_fast_unfair", _kthena_fast, environment("fairness")),
+        Contestant("kthena_fast_uvloop", launched("--loop-transports"), environment()),
         Contestant("kthena_fast_aiohttp", launched("--no-express"), environment()),
         Contestant("kthena_fast_pure", _kthena_fast, environment() | {"KTHENA_FAST_NO_EXTENSIONS": "1"}),
         Contestant("nginx", _nginx, has_prompts=True),

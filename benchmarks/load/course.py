@@ -16,7 +16,7 @@ from benchmarks.load.contestants import Contestant, Serving
 RATE_OF = "vllm_router"
 """Half of what it can do is the rate of the open loop; where it is not there, half of what the first one can."""
 
-NOT_QUICK = {"litellm", "kthena_fast_unfair"}
+NOT_QUICK = {"litellm", "kthena_fast_unfair", "kthena_fast_uvloop"}
 """Left out of a quick run."""
 
 CALM_PACE_MS = 100

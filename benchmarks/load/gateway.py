@@ -40,12 +40,20 @@ def main() -> int:
     parser.add_argument("engine", type=int)
     parser.add_argument("port", type=int)
     parser.add_argument("--no-express", action="store_true", help="aiohttp has all connections")
+    parser.add_argument("--loop-transports", action="store_true", help="the loop has them all, not transport.sockets")
     parser.add_argument("--pods", type=int, default=1, help="that serve every model")
     parser.add_argument("--routes", type=int, default=0, help="for models m0, m1, ... beside that of m")
     parser.add_argument("--rows", type=int, default=0, help="of the ledger, for users user-0, user-1, ...")
     parser.add_argument("--queued", type=int, default=0, help="requests that wait, each of another user")
     arguments = parser.parse_args()
-    options = app.Options("127.0.0.1", arguments.port, metrics_port=0, debug_port=0, express=not arguments.no_express)
+    options = app.Options(
+        "127.0.0.1",
+        arguments.port,
+        metrics_port=0,
+        debug_port=0,
+        express=not arguments.no_express,
+        own_sockets=not arguments.loop_transports,
+    )
     source = backend.BackendSource(
         [f"http://{address}:{arguments.engine}" for address in addresses(arguments.pods)],
         [bodies.MODEL, *(f"{bodies.MODEL}{number}" for number in range(arguments.routes))],
