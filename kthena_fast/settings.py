@@ -214,9 +214,9 @@ class Settings(BaseModel):
     """Waiting requests of one model and one list of targets, which have a queue of their own; beyond it: 429."""
     fairness_max_queue_per_user: PositiveCount = 1_000
     """Waiting requests of one user for one model and one list of targets; beyond it: 429."""
-    fairness_max_users: PositiveCount = 100_000
+    fairness_max_users: Annotated[int, Field(ge=1, le=2**24), Allowed("a whole number from 1 to 16777216")] = 100_000
     """Rows of the ledger; above it the idle row with least service goes."""
-    fairness_top_users: Count = 10
+    fairness_top_users: Annotated[int, Field(ge=0, le=512), Allowed("a whole number from 0 to 512")] = 10
     """Users named in metrics, per model."""
     fairness_image_tokens: Count = 1_000
     """Estimated input tokens of an image."""

@@ -3,6 +3,7 @@
 import pytest
 
 from kthena_fast import settings
+from kthena_fast.core import _ledger_py
 
 REFERENCE_DEFAULTS = {
     "POD_NAMESPACE": "default",
@@ -108,6 +109,16 @@ def test_credentials_that_nobody_verifies_yet_refuse_to_start(source: str) -> No
 def test_the_session_boost_that_is_not_built_refuses_to_start() -> None:
     with pytest.raises(settings.BadSetting, match="not built yet"):
         read(ENABLE_SESSION_BOOST="true")
+
+
+def test_the_bounds_of_users_are_those_of_the_ledger() -> None:
+    for variable, most in (
+        ("FAIRNESS_MAX_USERS", _ledger_py.MOST_ROWS),
+        ("FAIRNESS_TOP_USERS", _ledger_py.BOARD // 2),
+    ):
+        assert getattr(read(**{variable: str(most)})[0], variable.lower()) == most
+        with pytest.raises(settings.BadSetting, match=f"from . to {most}"):
+            read(**{variable: str(most + 1)})
 
 
 def test_one_body_must_fit_into_what_all_may_hold() -> None:

@@ -45,6 +45,11 @@ class Fairness:
     ) -> None:
         """BadShares where FAIRNESS_SHARES_FILE or the weights cannot be obeyed."""
         self._settings = settings
+        self._shares_path = Path(settings.fairness_shares_file) if settings.fairness_shares_file else None
+        first = shares.EQUAL
+        if self._shares_path is not None:
+            self._shares_file = watched.Watched(self._shares_path)
+            first = shares.read(self._shares_path)
         limit: gates.Limit = gates.Adaptive(settings.fairness_pod_concurrency)
         if settings.fairness_max_concurrent:
             limit = gates.Fixed(settings.fairness_max_concurrent)
@@ -61,7 +66,7 @@ class Fairness:
             ),
             window=settings.fairness_window_size,
             policy=settings.fairness_policy,
-            tariff=self._tariff(shares.EQUAL),
+            tariff=self._tariff(first),
             limit=limit,
             # Concurrency wins where both are set.
             max_qps=None if settings.fairness_max_concurrent else settings.fairness_max_qps,
@@ -80,10 +85,8 @@ class Fairness:
         self.scraper: Scraper | None = None
         if isinstance(limit, gates.Adaptive) and settings.fairness_max_qps is None:
             self.scraper = Scraper(settings.metrics_scrape_interval, engine_tls, timers, self.turns.on_load)
-        self._shares_path = Path(settings.fairness_shares_file) if settings.fairness_shares_file else None
         if self._shares_path is not None:
-            self._shares_file = watched.Watched(self._shares_path)
-            self._obey(shares.read(self._shares_path))
+            self._obey(first)
 
     @property
     def loads(self) -> Mapping[Pod, Load]:
@@ -129,7 +132,7 @@ class Fairness:
         own_input, own_output = read.input_weight, read.output_weight
         token = settings.fairness_priority_token_weight
         try:
-            return Tariff.of(
+            tariff = Tariff.of(
                 token * (settings.fairness_input_token_weight if own_input is None else own_input),
                 token * (settings.fairness_output_token_weight if own_output is None else own_output),
                 settings.fairness_priority_request_num_weight,
@@ -139,3 +142,10 @@ class Fairness:
                 f"{problem}: FAIRNESS_PRIORITY_REQUEST_NUM_WEIGHT, or FAIRNESS_PRIORITY_TOKEN_WEIGHT times the weight "
                 "of a token"
             ) from problem
+        if not (tariff.input_weight or tariff.output_weight or tariff.request_weight):
+            raise shares.BadShares(
+                "with these weights nobody is charged for anything: FAIRNESS_INPUT_TOKEN_WEIGHT or "
+                "FAIRNESS_OUTPUT_TOKEN_WEIGHT must be above 0, and FAIRNESS_PRIORITY_TOKEN_WEIGHT with it; or "
+                "FAIRNESS_PRIORITY_REQUEST_NUM_WEIGHT, which counts requests"
+            )
+        return tariff

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from kthena_fast.resources import crds
-from tests.charts import cluster, helm, test_readme
+from tests.charts import cluster, helm, kubernetes, test_readme
 from tests.charts.generated import CHART
 from tests.charts.test_webhook_templates import BUNDLE, MANUAL
 from tests.conftest import running_kube_apiserver
@@ -151,6 +151,11 @@ def test_pods_are_let_into_a_namespace_that_takes_only_restricted_ones(server: K
         pod["spec"]["containers"][0].pop("securityContext")
         with pytest.raises(apiserver.Refused, match="violates PodSecurity"):
             server.apply(pod, dry_run=True)
+
+
+def test_the_types_that_values_pass_on_are_the_api_servers_own(server: KubeApiServer) -> None:
+    told = {group: server.request("GET", f"/openapi/v3/{group}") for group in kubernetes.TYPES}
+    assert kubernetes.read(told) == kubernetes.load(), "run `python -m tests.charts.kubernetes`"
 
 
 def test_the_dry_run_would_find_a_field_that_is_none(server: KubeApiServer) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kthena_fast import settings
 from tests.charts import helm, values
 from tests.charts.generated import CHART
 
@@ -23,8 +24,8 @@ def refusal(*sets: str, values: dict[str, Any] | None = None) -> str:
 def test_a_window_out_of_range_is_refused_with_the_range(window: str) -> None:
     # As a file has it: `--set` would make numbers of some.
     said = refusal(values=helm.gateway(fairness={"windowSize": window}))
-    assert f"/networking/inferGateway/fairness/windowSize': '{window}' does not match" in said
-    assert "a duration from 1m to 1h such as 90s, 10m or 1h" in said
+    (line,) = said.strip().splitlines()[2:]
+    assert line.endswith("fairness/windowSize': value must be 'a duration from 1m to 1h, such as 90s, 10m or 1h'")
 
 
 @pytest.mark.parametrize("window", ["1m", "60s", "90s", "1m30s", "10m", "59m59s", "60m", "3600s", "1h"])
@@ -36,12 +37,20 @@ def test_a_window_in_range_reaches_the_gateway(window: str) -> None:
 @pytest.mark.parametrize(
     "key", ["inputTokenWeight", "outputTokenWeight", "priorityTokenWeight", "priorityRequestNumWeight"]
 )
-def test_a_negative_weight_is_refused(key: str) -> None:
-    assert f"at '/networking/inferGateway/fairness/{key}': minimum: got -1, want 0" in refusal(f"{FAIRNESS}.{key}=-1")
-    # To `--set` this is a text.
-    said = refusal(f"{FAIRNESS}.{key}=-0.5")
-    assert f"fairness/{key}': '-0.5' does not match" in said
-    assert "a finite number of 0 or more such as 2.5" in said
+def test_a_weight_out_of_range_is_refused_with_the_range(key: str) -> None:
+    # To `--set` what is no whole number is a text.
+    for weight in ("-1", "-0.5", "1000001", "1000000.5", "1e400", "much"):
+        said = refusal(f"{FAIRNESS}.{key}={weight}")
+        assert (
+            f"at '/networking/inferGateway/fairness/{key}': value must be 'a number from 0 to 1000000, such as 2.5'"
+            in said
+        )
+
+
+@pytest.mark.parametrize("weight", ["1000000", "1000000.0", "999999.5", "0.001", "007"])
+def test_a_weight_in_range_reaches_the_gateway(weight: str) -> None:
+    rendered = helm.render(f"{FAIRNESS}.enabled=true", f"{FAIRNESS}.outputTokenWeight={weight}")
+    assert float(rendered.environment(helm.GATEWAY)["FAIRNESS_OUTPUT_TOKEN_WEIGHT"]) == float(weight)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +65,14 @@ def test_a_negative_weight_is_refused(key: str) -> None:
         ("networking.inferGateway.replicas=two", "at '/networking/inferGateway/replicas': got string, want integer"),
         ("networking.inferGateway.replicas=-1", "at '/networking/inferGateway/replicas': minimum: got -1, want 0"),
         (f"{FAIRNESS}.enabled=yes", "at '/networking/inferGateway/fairness/enabled': got string, want boolean"),
-        (f"{FAIRNESS}.windowSize=10", "at '/networking/inferGateway/fairness/windowSize': got number, want string"),
+        (f"{FAIRNESS}.windowSize=10", "fairness/windowSize': value must be 'a duration from 1m to 1h, such as"),
         (f"{FAIRNESS}.policy=fair", "fairness/policy': value must be one of 'window', 'vtc'"),
         (f"{FAIRNESS}.maxQueue=0", "fairness/maxQueue': minimum: got 0, want 1"),
         (f"{FAIRNESS}.queueTimeout=0s", "a duration above 0, such as 300ms, 10s or 5m"),
-        (f"{FAIRNESS}.userSources[0]=jwt:sub", "'jwt:sub' does not match pattern '$ one of body:FIELD, header:NAME"),
+        (f"{FAIRNESS}.userSources[0]=jwt:sub", "value must be 'one of body:FIELD, header:NAME and anonymous'"),
+        (f"{FAIRNESS}.userSources[0]=body:a\\,b", "value must be 'one of body:FIELD, header:NAME and anonymous'"),
+        (f"{FAIRNESS}.maxUsers=16777217", "fairness/maxUsers': value must be 'a whole number from 1 to 16777216'"),
+        (f"{FAIRNESS}.topUsers=513", "fairness/topUsers': maximum: got 513, want 512"),
         (f"{FAIRNESS}.shares.users.alice.share=0", "fairness/shares/users/alice/share': minimum: got 0, want 0.001"),
         (f"{FAIRNESS}.shares.users.alice.shares=2", "additional properties 'shares' not allowed"),
         ("networking.inferGateway.port=99999", "at '/networking/inferGateway/port': maximum: got 99,999, want 65,535"),
@@ -68,9 +80,30 @@ def test_a_negative_weight_is_refused(key: str) -> None:
             "networking.inferGateway.limits.maxBodyBytes=32MB",
             "a number of bytes above 0, such as 65536, 64KiB or 32MiB",
         ),
-        ("networking.inferGateway.drain.delay=5", "at '/networking/inferGateway/drain/delay': got number, want string"),
+        ("networking.inferGateway.limits.maxBodyBytes=0", "a number of bytes above 0, such as 65536, 64KiB or 32MiB"),
+        ("networking.inferGateway.drain.delay=5", "a duration of 0 or more, such as 0s, 10s or 5m"),
+        ("networking.inferGateway.drain.timeout=1.2.3s", "a duration above 0, such as 300ms, 10s or 5m"),
+        ("networking.inferGateway.drain.timeout=9999999h", "a duration above 0, such as 300ms, 10s or 5m"),
         ("networking.inferGateway.drain.timeout=soon", "a duration above 0, such as 300ms, 10s or 5m"),
-        ("networking.inferGateway.tls.dnsName=http://x", "a host name such as llm.example.org"),
+        ("networking.inferGateway.tls.dnsName=http://x", "a host name, such as llm.example.org"),
+        ("networking.inferGateway.trustedProxies={proxy}", "an address or a network, such as 10.0.0.0/8 or fd00::/8"),
+        ("networking.inferGateway.trustedProxies={10.0.0.256}", "an address or a network, such as"),
+        ("networking.inferGateway.trustedProxies={10.0.0.0/33}", "an address or a network, such as"),
+        ("networking.inferGateway.trustedProxies={fd00::/129}", "an address or a network, such as"),
+        ("networking.inferGateway.trustedProxies={fd00}", "an address or a network, such as"),
+        ("networking.inferGateway.trustedProxies={1:2:3:4:5:6:7:8:9}", "an address or a network, such as"),
+        ("networking.inferGateway.service.loadBalancerSourceRanges={10.0.0.1}", "a network, such as 10.0.0.0/8"),
+        ("networking.inferGateway.service.loadBalancerSourceRanges={office}", "a network, such as 10.0.0.0/8"),
+        ("networking.inferGateway.service.nodePort=0", "service/nodePort': minimum: got 0, want 1"),
+        ("networking.inferGateway.service.nodePort=70000", "service/nodePort': maximum: got 70,000, want 65,535"),
+        ("networking.inferGateway.accessLog.output=access.log", "stdout, stderr or the whole path of a file"),
+        ("networking.inferGateway.engines.caKey=../ca.crt", "a key of a ConfigMap, such as ca.crt"),
+        ("networking.inferGateway.routerConfiguration.scheduler=least-request", "scheduler': got string, want null or"),
+        ("networking.inferGateway.extraArgs={verbose}", "a flag of `kthena-fast gateway` with its value, in one text"),
+        ("networking.inferGateway.extraArgs={--v,4}", "extraArgs/0': value must be 'a flag of `kthena-fast gateway`"),
+        ("networking.inferGateway.extraArgs={--v=four}", "a flag of `kthena-fast gateway` with its value, in one text"),
+        ("networking.inferGateway.extraArgs[0].v=4", "a flag of `kthena-fast gateway` with its value, in one text"),
+        ("networking.webhook.image.args={--prot=8443}", "a flag of `kthena-fast webhook` with its value, in one text"),
         (
             "networking.inferGateway.service.type=ExternalName",
             "value must be one of 'LoadBalancer', 'ClusterIP', 'NodePort'",
@@ -79,10 +112,12 @@ def test_a_negative_weight_is_refused(key: str) -> None:
         ("networking.webhook.timeoutSeconds=31", "at '/networking/webhook/timeoutSeconds': maximum: got 31, want 30"),
         (
             "networking.inferGateway.resource.limits.memory=1Gib",
-            "resource/limits/memory': '1Gib' does not match pattern '$ a quantity such as 500m, 2 or 512Mi",
+            "resource/limits/memory': value must be 'a quantity such as 500m, 2 or 512Mi'",
         ),
-        ("networking.webhook.resource.requests.cpu=-1", "resource/requests/cpu': minimum: got -1, want 0"),
-        ("networking.namespaces[0]=Team_A", "a name as Kubernetes gives them such as my-name"),
+        ("networking.webhook.resource.requests.cpu=-1", "cpu': value must be 'a quantity such as 500m, 2 or 512Mi'"),
+        ("networking.nameOverride=Mine", "a name as Kubernetes gives them, such as my-name"),
+        ("networking.namespaces[0]=Team_A", "the name of a namespace, such as team-a"),
+        ("networking.namespaces[0]=team.a", "the name of a namespace, such as team-a"),
         ("global.certManagementMode=self-signed", "value must be one of 'auto', 'cert-manager', 'manual'"),
         ("global.webhook.caBundle=-----BEGIN", "base64 of a PEM certificate"),
         ("crds.enable=false", "at '/crds': additional properties 'enable' not allowed"),
@@ -114,8 +149,60 @@ def test_what_cannot_be_is_refused_with_what_can(assignment: str, said: str) -> 
             'extraArgs has "--namespace=a": it is set by networking.namespaces',
         ),
         (
-            ["networking.inferGateway.extraArgs={--port,a}"],
-            'extraArgs has "--port": it is set by networking.inferGateway.port',
+            ["networking.inferGateway.extraArgs={--port=1}"],
+            'extraArgs has "--port=1": it is set by networking.inferGateway.port',
+        ),
+        (
+            ["networking.inferGateway.extraArgs={--backend=http://engine}"],
+            'extraArgs has "--backend=http://engine": a gateway of the chart reads its objects from the cluster',
+        ),
+        (
+            ["networking.inferGateway.extraArgs={--enable-gateway-api=true}"],
+            'extraArgs has "--enable-gateway-api=true": the Gateway API is not built yet',
+        ),
+        (
+            ["networking.webhook.image.args={--cluster-warnings=false}"],
+            'image.args has "--cluster-warnings=false": it is set by networking.webhook.clusterWarnings',
+        ),
+        (
+            ["networking.inferGateway.limits.maxBodyBytes=300MiB"],
+            "limits.maxBodyBytes is 300MiB: it must be at most maxBufferedBytes, which is 256MiB",
+        ),
+        (
+            [
+                "networking.inferGateway.limits.maxBodyBytes=2000000",
+                "networking.inferGateway.limits.maxBufferedBytes=1MiB",
+            ],
+            "limits.maxBodyBytes is 2000000: it must be at most maxBufferedBytes, which is 1MiB",
+        ),
+        (
+            ["networking.inferGateway.trustedProxies={10.0.0.1/8}"],
+            'trustedProxies has "10.0.0.1/8", which is neither an address nor a network: the address has no /8, and',
+        ),
+        (
+            ["networking.inferGateway.routerConfiguration.auth.jwksUri=https://keys"],
+            'routerConfiguration.auth.jwksUri is "https://keys": it must be left out',
+        ),
+        (
+            ["networking.inferGateway.accessLog.output=/logs/access.log"],
+            "accessLog.output is /logs/access.log: it must be on a volume of networking.inferGateway.extraVolumeMounts",
+        ),
+        (
+            [f"{FAIRNESS}.enabled=true", f"{FAIRNESS}.inputTokenWeight=0", f"{FAIRNESS}.outputTokenWeight=0"],
+            "inputTokenWeight or outputTokenWeight must be above 0",
+        ),
+        ([f"{FAIRNESS}.enabled=true", f"{FAIRNESS}.priorityTokenWeight=0.0"], "and priorityTokenWeight with it"),
+        (
+            [
+                f"{FAIRNESS}.enabled=true",
+                f"{FAIRNESS}.shares.weights.inputToken=0",
+                f"{FAIRNESS}.shares.weights.outputToken=0",
+            ],
+            "inputTokenWeight or outputTokenWeight must be above 0",
+        ),
+        (
+            [f"{FAIRNESS}.enabled=true", f"{FAIRNESS}.outputTokenWeight=2000", f"{FAIRNESS}.priorityTokenWeight=1000"],
+            "outputTokenWeight times priorityTokenWeight is 2000000: it must be at most 1000000",
         ),
         (
             [f"{FAIRNESS}.shares.default.share=1", f"{FAIRNESS}.sharesConfigMap=mine"],
@@ -189,10 +276,102 @@ def test_lint_refuses_what_install_does() -> None:
         helm.run("lint", CHART, "--set", f"{FAIRNESS}.windowSize=2h")
 
 
-def test_a_pattern_shows_its_words_and_matches_none_of_them() -> None:
-    for kind in values.KINDS.values():
-        if "pattern" in kind:
-            words = kind["pattern"].partition("|")[0]
-            assert words.startswith("$ ")
-            assert not re.search(kind["pattern"], words.removeprefix("$")), kind
-            assert not re.search(kind["pattern"], words.removeprefix("$ ")), kind
+def test_the_sentence_of_a_refusal_is_refused_too() -> None:
+    assert "windowSize': 'not' failed" in refusal(
+        values=helm.gateway(fairness={"windowSize": "a duration from 1m to 1h, such as 90s, 10m or 1h"})
+    )
+
+
+NETWORKS = [
+    *("10.0.0.1", "10.0.0.0/8", "10.0.0.1/8", "10.1.2.0/23", "10.1.2.0/22", "0.0.0.0/0", "1.2.3.4/32", "1.2.3.4/31"),
+    *("::1", "::/0", "fd00::/8", "fd00::1/8", "fd00:1::/16", "fe80::/10", "fec0::/9", "2001:db8::1:0/112"),
+    *("2001:db8:1:2:3:4:5:6/127", "2001:db8:1:2:3:4:5:7/127", "1::2::3", "::1:2:3:4:5:6:7", "1:2:3:4:5:6:7::"),
+    *("010.0.0.1", "1.2.3", "1.2.3.4/", "::ffff", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7", "12345::", ":1", "1:", ":::"),
+]
+
+
+def test_proxies_are_taken_exactly_where_the_gateway_takes_them() -> None:
+    taken = []
+    for network in NETWORKS:
+        try:
+            settings.read({"TRUSTED_PROXIES": network}, pytest.fail)
+        except settings.BadSetting:
+            assert "trustedProxies" in refusal(values=helm.gateway(trustedProxies=[network]))
+        else:
+            taken.append(network)
+    rendered = helm.render(values=helm.gateway(trustedProxies=taken))
+    assert rendered.environment(helm.GATEWAY)["TRUSTED_PROXIES"] == ",".join(taken)
+    assert 10 < len(taken) < len(NETWORKS) - 10
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"inputTokenWeight": 0},
+        {"outputTokenWeight": 0.0},
+        {"inputTokenWeight": 0, "outputTokenWeight": 0, "priorityRequestNumWeight": 1},
+        {"inputTokenWeight": 0, "outputTokenWeight": 0, "shares": {"weights": {"outputToken": 1}}},
+        # Nobody but the gateway knows what is in it.
+        {"inputTokenWeight": 0, "outputTokenWeight": 0, "sharesConfigMap": "mine"},
+    ],
+)
+def test_weights_by_which_somebody_is_charged_are_taken(weights: dict[str, Any]) -> None:
+    rendered = helm.render(values=helm.gateway(fairness={"enabled": True, **weights}))
+    assert rendered.environment(helm.GATEWAY)["ENABLE_FAIRNESS_SCHEDULING"] == "true"
+
+
+def test_an_access_log_may_be_a_file_on_a_volume() -> None:
+    values = helm.gateway(
+        accessLog={"output": "/logs/access.log"},
+        extraVolumes=[{"name": "logs", "emptyDir": {}}],
+        extraVolumeMounts=[{"name": "logs", "mountPath": "/logs"}],
+    )
+    assert helm.render(values=values).environment(helm.GATEWAY)["ACCESS_LOG_OUTPUT"] == "/logs/access.log"
+
+
+@pytest.mark.parametrize("component", ["inferGateway", "webhook"])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"podSecurityContext": {"runAsRoot": False}}, "podSecurityContext': additional properties 'runAsRoot'"),
+        ({"securityContext": {"capabilities": {"dropp": ["ALL"]}}}, "capabilities': additional properties 'dropp'"),
+        ({"securityContext": {"runAsUser": "root"}}, "securityContext/runAsUser': got string, want integer"),
+        ({"tolerations": [{"key": "gpu", "operater": "Exists"}]}, "tolerations/0': additional properties 'operater'"),
+        ({"tolerations": [{"effect": "NoStart"}]}, "tolerations/0/effect': value must be one of 'NoExecute',"),
+        ({"affinity": {"nodeAfinity": {}}}, "affinity': additional properties 'nodeAfinity'"),
+        ({"affinity": {"nodeAffinity": {"required": {}}}}, "nodeAffinity': additional properties 'required'"),
+        ({"topologySpreadConstraints": [{"maxSkew": 1}]}, "0': missing properties 'topologyKey', 'whenUnsatisfiable'"),
+        ({"topologySpreadConstraints": [{"skew": 1}]}, "topologySpreadConstraints/0': additional properties 'skew'"),
+        ({"strategy": {"rollingUpdate": {"maxSurges": 1}}}, "rollingUpdate': additional properties 'maxSurges'"),
+        ({"strategy": {"type": "Rolling"}}, "strategy/type': value must be one of 'Recreate', 'RollingUpdate'"),
+        ({"resource": {"limits": {"cpus": "1"}}}, "resource/limits': additional properties 'cpus'"),
+        ({"resource": {"requests": {"mem": "1Gi"}}}, "resource/requests': additional properties 'mem'"),
+        ({"resource": {"claims": []}}, "resource': additional properties 'claims'"),
+        ({"extraEnv": [{"name": "A", "val": "b"}]}, "extraEnv/0': additional properties 'val'"),
+        ({"extraEnv": [{"name": "A", "value": 1}]}, "extraEnv/0/value': got number, want string"),
+        ({"extraVolumes": [{"name": "a", "emptydir": {}}]}, "extraVolumes/0': additional properties 'emptydir'"),
+        ({"extraVolumeMounts": [{"name": "a", "mountpath": "/a"}]}, "additional properties 'mountpath' not allowed"),
+        ({"livenessProbe": {"period": 1}}, "livenessProbe': additional properties 'period'"),
+    ],
+)
+def test_a_field_that_kubernetes_does_not_have_is_refused(component: str, given: dict[str, Any], said: str) -> None:
+    assert f"/networking/{component}/" in (told := refusal(values={"networking": {component: given}}))
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"autoscaling": {"behavior": {"scaledown": {}}}}, "autoscaling/behavior': additional properties 'scaledown'"),
+        ({"networkPolicy": {"clients": [{"podselector": {}}]}}, "clients/0': additional properties 'podselector'"),
+        ({"networkPolicy": {"scrapers": [{"ipBlock": {}}]}}, "scrapers/0/ipBlock': missing property 'cidr'"),
+    ],
+)
+def test_so_it_is_where_only_the_gateway_has_it(given: dict[str, Any], said: str) -> None:
+    assert said in refusal(values=helm.gateway(**given))
+
+
+def test_resources_of_other_names_that_kubernetes_has_are_taken() -> None:
+    limits = {"ephemeral-storage": "1Gi", "hugepages-2Mi": "4Mi", "example.org/card": 1}
+    rendered = helm.render(values=helm.gateway(resource={"limits": limits}))
+    assert limits.items() <= rendered.container(helm.GATEWAY)["resources"]["limits"].items()

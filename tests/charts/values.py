@@ -2,7 +2,7 @@
 
 A key's comment is the lines right above it. One of them may be `@schema {...}`, which is not shown to readers and is
 merged into the key's schema; what it leaves out follows from the default. `is: NAME` in it stands for an entry of
-`KINDS`, whose words Helm shows when a value is refused.
+`KINDS`, whose words Helm shows when a value is refused, or for a type of Kubernetes'.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import click
 from ruamel.yaml import YAML
 
 from kthena_fast import settings
+from kthena_fast.cli.gateway import gateway
+from kthena_fast.cli.webhook import webhook
+from kthena_fast.queueing import tariff
+from tests.charts import kubernetes
 
 Schema = dict[str, Any]
 
-_UNIT = "(?:ns|us|µs|ms|s|m|h)"
 _LABEL = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _LINE = re.compile(r"^(?P<indent> *)(?:# ?(?P<comment>.*)|(?P<key>[A-Za-z][A-Za-z0-9]*):.*)$")
 _SCHEMA = "@schema "
@@ -29,51 +33,127 @@ class BadValues(ValueError):
     """values.yaml is not written as this reader expects; the text names the key."""
 
 
-def _pattern(words: str, expression: str) -> Schema:
-    """A pattern whose refusal can be read: Helm shows the pattern and nothing else.
+def _worded(words: str, **what: Any) -> Schema:
+    """A schema whose refusal is a sentence: of an `if` Helm shows nothing, and a `const` as "value must be '...'".
 
-    What follows `$` can never match, so the words stand in it for the reader alone.
+    The text itself is no value either.
     """
-    return {"type": "string", "pattern": f"$ {words}|^(?:{expression})$"}
+    return {"if": what, "else": {"const": words, "not": {"const": words}}}
 
 
-def _number(words: str) -> Schema:
+def _text(words: str, *expressions: str) -> Schema:
+    """A text that each of the expressions matches as a whole."""
+    return _worded(words, type="string", allOf=[{"pattern": f"^(?:{expression})$"} for expression in expressions])
+
+
+def _number(words: str, most: int) -> Schema:
     # `--set` hands over 3.0 as a text.
-    return _pattern(words, r"[0-9]+(?:\.[0-9]+)?") | {"type": ["number", "string"], "minimum": 0}
+    below = rf"0*[0-9]{{1,{len(str(most)) - 1}}}(?:\.[0-9]+)?|0*{most}(?:\.0+)?"
+    return _worded(words, type=["number", "string"], minimum=0, maximum=most, pattern=f"^(?:{below})$")
 
 
-_DURATION = rf"(?:[0-9]+(?:\.[0-9]*)?{_UNIT})"
-_DURATION_ABOVE_0 = rf"{_DURATION}*[0-9.]*[1-9][0-9.]*{_UNIT}{_DURATION}*"
+_FRACTION = r"(?:\.[0-9]{0,9})?"
+_DURATION = rf"(?:[0-9]{{1,5}}{_FRACTION}h|[0-9]{{1,7}}{_FRACTION}m|[0-9]{{1,9}}{_FRACTION}(?:ns|us|µs|ms|s))"
+"""One part of a duration; six of the longest are still shorter than the longest that can be."""
+_DURATIONS = rf"{_DURATION}{{1,6}}"
 _SECONDS_1M_TO_1H = "[6-9][0-9]|[1-9][0-9]{2}|[12][0-9]{3}|3[0-5][0-9]{2}|3600"
 _WINDOW = (
     rf"(?:{_SECONDS_1M_TO_1H})s|(?:[1-9]|[1-5][0-9])m(?:[0-9]|[1-5][0-9])s|(?:[1-9]|[1-5][0-9]|60)m|1h(?:0m)?(?:0s)?"
 )
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+_GROUP = "[0-9a-fA-F]{1,4}"
+_IPV6 = "|".join(
+    [
+        rf"(?:{_GROUP}:){{7}}{_GROUP}",
+        *(rf"(?:{_GROUP}:){{{before}}}(?::{_GROUP}){{1,{7 - before}}}" for before in range(1, 7)),
+        rf"(?:{_GROUP}:){{1,7}}:|:(?::{_GROUP}){{1,7}}|::",
+    ]
+)
+_PREFIX_V4, _PREFIX_V6 = "/(?:3[0-2]|[12]?[0-9])", "/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])"
 _TEXTS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
-_QUANTITY = _pattern("a quantity such as 500m, 2 or 512Mi", r"[0-9]+(?:\.[0-9]*)?(?:[mkKMGTPE]|[KMGTPE]i|[eE][0-9]+)?")
+_QUANTITY = _worded(
+    "a quantity such as 500m, 2 or 512Mi",
+    type=["string", "number"],
+    minimum=0,
+    pattern=r"^[0-9]+(?:\.[0-9]*)?(?:[mkKMGTPE]|[KMGTPE]i|[eE][0-9]+)?$",
+)
 _QUANTITIES: Schema = {
     "type": "object",
-    "additionalProperties": _QUANTITY | {"type": ["string", "number"], "minimum": 0},
+    "additionalProperties": False,
+    # Those of a domain are a device plugin's.
+    "patternProperties": {"^(?:cpu|memory|ephemeral-storage|hugepages-.+|[^/]+/[^/]+)$": _QUANTITY},
 }
 _STANDING: Schema = {
     "share": {"type": "number", "minimum": 0.001, "maximum": 1_000_000},
     "class": {"type": "integer", "minimum": 0, "maximum": 1_000},
 }
+_PLUGINS: dict[str, Schema] = {
+    "Filter": {"type": "string"},
+    "Score": {
+        "type": "object",
+        "properties": {"name": {"type": ["string", "null"]}, "weight": {"type": ["integer", "null"]}},
+    },
+}
+_SIZE = "[1-9][0-9]{0,17}(?:KiB|MiB|GiB)?"
+
+
+_VALUES = {
+    "boolean": "(?:1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)",
+    "float": r"-?[0-9]+(?:\.[0-9]+)?",
+    "integer": "-?[0-9]+",
+    "integer range": "[0-9]{1,5}",
+}
+"""What click takes for a value of a type; a text is anything."""
+
+
+def _flags(program: click.Command) -> str:
+    """What a flag of a program may look like, with its value in the same text."""
+    found = []
+    for option in program.params:
+        if not isinstance(option, click.Option):
+            continue
+        value = _VALUES.get(option.type.name, ".+")
+        for name in option.opts:
+            assigned = f"={value}" if name.startswith("--") else f"=?{value}"
+            found.append(f"{name}(?:{assigned})" + ("?" if option.type.name == "boolean" else ""))
+    return "|".join(found)
+
 
 KINDS: dict[str, Schema] = {
-    "base64": _pattern("base64 of a PEM certificate", r"(?:[A-Za-z0-9+/]{40}[A-Za-z0-9+/\s]*={0,2}\s*)?"),
-    "name": _pattern("a name as Kubernetes gives them such as my-name", rf"(?:{_LABEL}(?:\.{_LABEL})*)?"),
-    "host": _pattern("a host name such as llm.example.org", rf"(?:(?:\*\.)?{_LABEL}(?:\.{_LABEL})*)?"),
+    "base64": _text("base64 of a PEM certificate", r"(?:[A-Za-z0-9+/]{40}[A-Za-z0-9+/\s]*={0,2}\s*)?"),
+    "name": _text("a name as Kubernetes gives them, such as my-name", rf"(?:{_LABEL}(?:\.{_LABEL})*)?"),
+    "namespace": _text("the name of a namespace, such as team-a", r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"),
+    "host": _text("a host name, such as llm.example.org", rf"(?:(?:\*\.)?{_LABEL}(?:\.{_LABEL})*)?"),
     "port": {"minimum": 1, "maximum": 65535},
-    "window": _pattern(f"{settings.allowed('fairness_window_size')} such as 90s, 10m or 1h", _WINDOW),
-    "positiveDuration": _pattern(settings.allowed("drain_timeout"), _DURATION_ABOVE_0),
-    "duration": _pattern(settings.allowed("drain_delay"), rf"0|{_DURATION}+"),
-    "weight": _number(f"{settings.allowed('fairness_output_token_weight')} such as 2.5"),
-    "size": _pattern(settings.allowed("max_body_bytes"), "[1-9][0-9]*(?:KiB|MiB|GiB)?"),
-    "percentage": _pattern("a number of pods or a percentage such as 25%", "[0-9]+%?"),
-    "userSource": _pattern(
-        f"one of {settings.allowed('fairness_user_sources').partition(',')[0]}, header:NAME and anonymous",
-        "(?:body|header):.+|anonymous",
+    "window": _text(f"{settings.allowed('fairness_window_size')}, such as 90s, 10m or 1h", _WINDOW),
+    "positiveDuration": _text(settings.allowed("drain_timeout"), _DURATIONS, ".*[1-9].*"),
+    "duration": _text(settings.allowed("drain_delay"), rf"0|{_DURATIONS}"),
+    "weight": _number(f"a number from 0 to {tariff.MOST}, such as 2.5", tariff.MOST),
+    # Of a bound as large Helm shows a power of ten.
+    "users": _worded(settings.allowed("fairness_max_users"), type="integer", minimum=1, maximum=2**24),
+    "size": _worded(
+        settings.allowed("max_body_bytes"), type=["integer", "string"], minimum=1, pattern=f"^(?:{_SIZE})$"
     ),
+    "percentage": _worded(
+        "a number of pods, or a percentage such as 25%",
+        type=["integer", "string", "null"],
+        minimum=0,
+        pattern="^(?:[0-9]+%?)$",
+    ),
+    "userSource": _text(
+        f"one of {settings.allowed('fairness_user_sources').partition(',')[0]}, header:NAME and anonymous",
+        r"(?:body|header):[^,\s]+|anonymous",
+    ),
+    "network": _text(
+        "an address or a network, such as 10.0.0.0/8 or fd00::/8",
+        f"{_IPV4}(?:{_PREFIX_V4})?|(?:{_IPV6})(?:{_PREFIX_V6})?",
+    ),
+    "cidr": _text("a network, such as 10.0.0.0/8", f"{_IPV4}{_PREFIX_V4}|(?:{_IPV6}){_PREFIX_V6}"),
+    "gatewayFlag": _text("a flag of `kthena-fast gateway` with its value, in one text, such as --v=4", _flags(gateway)),
+    "webhookFlag": _text("a flag of `kthena-fast webhook` with its value, in one text, such as --v=4", _flags(webhook)),
+    "stream": _text(settings.allowed("access_log_output").replace("the path", "the whole path"), "stdout|stderr|/.+"),
+    "key": _text("a key of a ConfigMap, such as ca.crt", "[-._a-zA-Z0-9]{1,253}"),
     "annotations": _TEXTS,
     "resources": {
         "properties": {"limits": _QUANTITIES, "requests": _QUANTITIES},
@@ -84,6 +164,44 @@ KINDS: dict[str, Schema] = {
             "periodSeconds": {"type": "integer", "minimum": 1},
             "timeoutSeconds": {"type": "integer", "minimum": 1},
             "failureThreshold": {"type": "integer", "minimum": 1},
+        },
+    },
+    # Unknown keys pass, as the gateway lets them.
+    "routerConfiguration": {
+        "additionalProperties": True,
+        "properties": {
+            "scheduler": {
+                "type": ["object", "null"],
+                "properties": {
+                    "pluginConfig": {
+                        "type": ["array", "null"],
+                        "items": {
+                            "type": "object",
+                            "properties": {"name": {"type": ["string", "null"]}, "args": {"type": ["object", "null"]}},
+                        },
+                    },
+                    "plugins": {
+                        "type": ["object", "null"],
+                        "properties": {
+                            stage: {
+                                "type": ["object", "null"],
+                                "properties": {
+                                    key: {"type": ["array", "null"], "items": plugin} for key in ("enabled", "disabled")
+                                },
+                            }
+                            for stage, plugin in _PLUGINS.items()
+                        },
+                    },
+                },
+            },
+            "auth": {
+                "type": ["object", "null"],
+                "properties": {
+                    "issuer": {"type": ["string", "null"]},
+                    "audiences": {"type": ["array", "null"], "items": {"type": "string"}},
+                    "jwksUri": {"type": ["string", "null"]},
+                },
+            },
         },
     },
     "shares": {
@@ -203,10 +321,12 @@ def _with_kind(node: Schema) -> Schema:
     rest = {key: value for key, value in node.items() if key != "is"}
     if "items" in rest:
         rest["items"] = _with_kind(rest["items"])
-    return {**KINDS[node["is"]], **rest} if "is" in node else rest
+    if "is" not in node:
+        return rest
+    return {**KINDS.get(node["is"], {"$ref": f"#/definitions/{node['is']}"}), **rest}
 
 
-_NEEDED = ("boolean", "integer", "number")
+_NEEDED = (bool, int, float)
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
@@ -217,9 +337,16 @@ def node_of(entry: Entry) -> Schema:
     if entry.default is not None:
         node["type"] = _TYPES[type(entry.default)]
     node |= _with_kind(entry.given)
-    if node["type"] == "object":
+    if "if" in node or "$ref" in node:
+        # The kind says of which type it is, in its words.
+        node.pop("type", None)
+    elif node["type"] == "object":
         node.setdefault("additionalProperties", False)
     return node
+
+
+def _may_be_null(node: Schema) -> bool:
+    return "null" in node.get("if", node).get("type", ())
 
 
 def schema(text: str) -> Schema:
@@ -247,9 +374,11 @@ def schema(text: str) -> Schema:
         else:
             node = node_of(entry)
         parent["properties"][entry.path[-1]] = node
-        if is_section(entry) or node.get("type") in _NEEDED:
+        if is_section(entry) or (type(entry.default) in _NEEDED and not _may_be_null(node)):
             # Its null would take the default away, and be written as one.
             parent.setdefault("required", []).append(entry.path[-1])
+    if types := kubernetes.needed(root, kubernetes.load()):
+        root["definitions"] = types
     return root
 
 

@@ -86,6 +86,18 @@ async def test_the_lower_class_is_served_first_over_sockets_too(tmp_path: Path) 
         assert set(order[20:]) == {"anyone"}
 
 
+async def test_weights_of_the_shares_file_may_charge_where_those_of_the_environment_charge_nobody(
+    tmp_path: Path,
+) -> None:
+    shares = tmp_path / "shares.yaml"
+    shares.write_text("weights: {outputToken: 3}\n")
+    async with crowd.scene(
+        fairness_input_token_weight=0, fairness_output_token_weight=0, fairness_shares_file=str(shares)
+    ) as scene:
+        await crowd.ask(scene, {"u": 1})
+        assert await crowd.service(scene, "u") == 3 * crowd.OUTPUT
+
+
 async def test_a_user_back_from_idle_takes_no_more_than_half_under_vtc() -> None:
     async with crowd.scene(fairness_max_concurrent=1, fairness_policy="vtc") as scene:
         held = await crowd.hold(scene, 1)

@@ -132,6 +132,11 @@ BAD_STARTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"access_log_output": ABSENT},
         rf"ACCESS_LOG_OUTPUT='{ABSENT}' cannot be opened: No such file.*; stdout, stderr or the path of a file",
     ),
+    "weights by which nobody is charged": (
+        {},
+        {"enable_fairness_scheduling": True, "fairness_input_token_weight": 0, "fairness_output_token_weight": 0},
+        "nobody is charged for anything: FAIRNESS_INPUT_TOKEN_WEIGHT or FAIRNESS_OUTPUT_TOKEN_WEIGHT must be above 0",
+    ),
     "an authority that is not there": (
         {},
         {"upstream_ca_file": ABSENT},

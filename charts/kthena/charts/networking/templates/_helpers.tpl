@@ -55,6 +55,46 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- end -}}
 {{- end -}}
 
+{{/* The bytes of a size, such as 65536 for 64KiB. */}}
+{{- define "networking.bytes" -}}
+{{- $text := include "networking.text" . -}}
+{{- $units := dict "KiB" 1024.0 "MiB" 1048576.0 "GiB" 1073741824.0 -}}
+{{- mulf (regexFind "^[0-9]+" $text | float64) (get $units (regexFind "[KMG]iB$" $text) | default 1.0) | printf "%.0f" -}}
+{{- end -}}
+
+{{/* Whether a network such as 10.0.0.1/8 is an address in it: "true", else nothing. */}}
+{{- define "networking.hostBits" -}}
+{{- $parts := splitList "/" . -}}
+{{- $width := ternary 16 8 (contains ":" .) -}}
+{{- $groups := splitList "." (first $parts) -}}
+{{- if contains ":" . -}}
+{{- $halves := splitList "::" (first $parts) -}}
+{{- $groups = splitList ":" (first $halves) -}}
+{{- if eq (len $halves) 2 -}}
+{{- $before := splitList ":" (first $halves) | compact -}}
+{{- $after := splitList ":" (last $halves) | compact -}}
+{{- $groups = $before -}}
+{{- range until (int (sub 8 (add (len $before) (len $after)))) -}}
+{{- $groups = append $groups "0" -}}
+{{- end -}}
+{{- $groups = concat $groups $after -}}
+{{- end -}}
+{{- end -}}
+{{- $found := false -}}
+{{- if eq (len $parts) 2 -}}
+{{- range $at, $group := $groups -}}
+{{- $host := sub (mul (add1 $at) $width) (int64 (last $parts)) | max 0 | min $width -}}
+{{- $span := 1 -}}
+{{- range until (int $host) -}}
+{{- $span = mul $span 2 -}}
+{{- end -}}
+{{- $value := ternary (printf "0x%s" $group) $group (eq $width 16) | int64 -}}
+{{- $found = or $found (ne (mod $value $span) 0) -}}
+{{- end -}}
+{{- end -}}
+{{- ternary "true" "" $found -}}
+{{- end -}}
+
 {{/* The seconds of a duration, such as 90 for 1m30s. */}}
 {{- define "networking.seconds" -}}
 {{- $units := dict "ns" 0.000000001 "us" 0.000001 "µs" 0.000001 "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 -}}

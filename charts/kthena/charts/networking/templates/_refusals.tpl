@@ -45,17 +45,80 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- $said = append $said (printf "networking.webhook.image.args has %q: the port is set by networking.webhook.port, for the probes and the Service to know it too" .) -}}
 {{- end -}}
 {{- end -}}
-{{- range $list := list
-  (list "webhook.image.args" $webhook.image.args "--metrics-port" "networking.webhook.metrics.port")
-  (list "inferGateway.extraArgs" $gateway.extraArgs "--port" "networking.inferGateway.port")
-  (list "inferGateway.extraArgs" $gateway.extraArgs "--metrics-port" "networking.inferGateway.metrics.port")
-  (list "inferGateway.extraArgs" $gateway.extraArgs "--debug-port" "networking.inferGateway.debugPort")
-  (list "inferGateway.extraArgs" $gateway.extraArgs "--namespace" "networking.namespaces")
+{{- $flags := dict
+  "--port" "networking.inferGateway.port"
+  "--metrics-port" "networking.inferGateway.metrics.port"
+  "--debug-port" "networking.inferGateway.debugPort"
+  "--namespace" "networking.namespaces"
+  "--tls-cert" "networking.inferGateway.tls"
+  "--tls-key" "networking.inferGateway.tls"
+  "--router-config" "networking.inferGateway.routerConfiguration"
+  "--expose-metrics-on-router-port" "networking.inferGateway.metrics.exposeOnRouterPort"
 -}}
-{{- range index $list 1 -}}
-{{- if eq (index $list 2) (splitList "=" . | first) -}}
-{{- $said = append $said (printf "networking.%s has %q: it is set by %s, for the other objects to know it too" (index $list 0) . (index $list 3)) -}}
+{{- range $gateway.extraArgs -}}
+{{- $flag := splitList "=" . | first -}}
+{{- if hasKey $flags $flag -}}
+{{- $said = append $said (printf "networking.inferGateway.extraArgs has %q: it is set by %s, for the other objects to know it too" . (get $flags $flag)) -}}
+{{- else if has $flag (list "--kubernetes" "--backend" "--model" "--manifests") -}}
+{{- $said = append $said (printf "networking.inferGateway.extraArgs has %q: a gateway of the chart reads its objects from the cluster, and from nowhere else" .) -}}
+{{- else if has $flag (list "--enable-gateway-api" "--enable-gateway-api-inference-extension") -}}
+{{- $said = append $said (printf "networking.inferGateway.extraArgs has %q: the Gateway API is not built yet" .) -}}
 {{- end -}}
+{{- end -}}
+{{- $flags = dict
+  "--metrics-port" "networking.webhook.metrics.port"
+  "--tls-cert-file" "networking.webhook.tls.secretName"
+  "--tls-private-key-file" "networking.webhook.tls.secretName"
+  "--cert-secret-name" "networking.webhook.tls.secretName"
+  "--webhook-service-name" "networking.nameOverride"
+  "--webhook-configuration-name" "networking.nameOverride"
+  "--cluster-warnings" "networking.webhook.clusterWarnings"
+-}}
+{{- range $webhook.image.args -}}
+{{- $flag := splitList "=" . | first -}}
+{{- if hasKey $flags $flag -}}
+{{- $said = append $said (printf "networking.webhook.image.args has %q: it is set by %s, for the other objects to know it too" . (get $flags $flag)) -}}
+{{- end -}}
+{{- end -}}
+{{- with $gateway.limits -}}
+{{- if and .maxBodyBytes .maxBufferedBytes (gt (include "networking.bytes" .maxBodyBytes | float64) (include "networking.bytes" .maxBufferedBytes | float64)) -}}
+{{- $said = append $said (printf "networking.inferGateway.limits.maxBodyBytes is %s: it must be at most maxBufferedBytes, which is %s" (include "networking.text" .maxBodyBytes) (include "networking.text" .maxBufferedBytes)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $gateway.trustedProxies -}}
+{{- if include "networking.hostBits" . -}}
+{{- $said = append $said (printf "networking.inferGateway.trustedProxies has %q, which is neither an address nor a network: the address has no /%s, and of the network all bits behind the first %s must be 0" . (splitList "/" . | last) (splitList "/" . | last)) -}}
+{{- end -}}
+{{- end -}}
+{{- with $gateway.routerConfiguration.auth -}}
+{{- if .jwksUri -}}
+{{- $said = append $said (printf "networking.inferGateway.routerConfiguration.auth.jwksUri is %q: it must be left out, since authentication is not built yet, and a gateway that was configured closed does not open" .jwksUri) -}}
+{{- end -}}
+{{- end -}}
+{{- $output := $gateway.accessLog.output | default "stdout" -}}
+{{- if and $gateway.accessLog.enabled (hasPrefix "/" $output) (dig "readOnlyRootFilesystem" false ($gateway.securityContext | default dict)) -}}
+{{- $canBeWritten := false -}}
+{{- range $gateway.extraVolumeMounts -}}
+{{- $canBeWritten = or $canBeWritten (hasPrefix (printf "%s/" (trimSuffix "/" .mountPath)) $output) -}}
+{{- end -}}
+{{- if not $canBeWritten -}}
+{{- $said = append $said (printf "networking.inferGateway.accessLog.output is %s: it must be on a volume of networking.inferGateway.extraVolumeMounts, since nothing else of the container can be written" $output) -}}
+{{- end -}}
+{{- end -}}
+{{- $fairness := $gateway.fairness -}}
+{{- if $fairness.enabled -}}
+{{- $own := $fairness.shares.weights | default dict -}}
+{{- $charged := gt (include "networking.text" $fairness.priorityRequestNumWeight | float64) 0.0 -}}
+{{- range $name := list "inputToken" "outputToken" -}}
+{{- $weight := ternary (get $own $name) (get $fairness (printf "%sWeight" $name)) (hasKey $own $name) -}}
+{{- $product := mulf (include "networking.text" $weight | float64) (include "networking.text" $fairness.priorityTokenWeight | float64) -}}
+{{- $charged = or $charged (gt $product 0.0) -}}
+{{- if gt $product 1000000.0 -}}
+{{- $said = append $said (printf "networking.inferGateway.fairness.%sWeight times priorityTokenWeight is %s: it must be at most 1000000" $name (include "networking.text" $product)) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (or $charged $fairness.sharesConfigMap) -}}
+{{- $said = append $said "networking.inferGateway.fairness has weights of 0 by which nobody is charged for anything: inputTokenWeight or outputTokenWeight must be above 0, and priorityTokenWeight with it; or priorityRequestNumWeight, which counts requests" -}}
 {{- end -}}
 {{- end -}}
 {{- if and $gateway.fairness.shares $gateway.fairness.sharesConfigMap -}}
