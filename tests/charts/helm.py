@@ -124,6 +124,13 @@ def _default_text() -> str:
     return render().text
 
 
+def pod(rendered: Rendered, name: str = GATEWAY) -> Object:
+    """What a Deployment says of its pods."""
+    spec = rendered.one("Deployment", name)["spec"]["template"]["spec"]
+    assert isinstance(spec, dict)
+    return spec
+
+
 def gateway(**values: Any) -> dict[str, Any]:
     """Values of the gateway, from where a values file begins."""
     return {"networking": {"inferGateway": values}}

@@ -11,14 +11,8 @@ from kthena_fast.gateway import router_config
 from kthena_fast.queueing import shares
 from tests.charts import helm
 from tests.charts.generated import CHART
-from tests.charts.helm import GATEWAY, gateway
+from tests.charts.helm import GATEWAY, gateway, pod
 from tests.image import dockerfile
-
-
-def pod(rendered: helm.Rendered, name: str = GATEWAY) -> helm.Object:
-    spec = rendered.one("Deployment", name)["spec"]["template"]["spec"]
-    assert isinstance(spec, dict)
-    return spec
 
 
 def mounts(rendered: helm.Rendered) -> dict[str, str]:

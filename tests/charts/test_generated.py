@@ -4,11 +4,14 @@ import io
 import re
 from typing import Any
 
+import click
 import pytest
 from ruamel.yaml import YAML
 
 import kthena_fast
 from kthena_fast import settings
+from kthena_fast.cli.gateway import gateway
+from kthena_fast.cli.webhook import webhook
 from tests.charts import generated, helm, values
 from tests.kube import binaries
 
@@ -30,8 +33,24 @@ NOT_OFFERED = {
 }
 
 SET_ON_PURPOSE = {
-    "DRAIN_DELAY": "in a cluster endpoints take a moment to forget a pod",
-    "STATUS_LEASE_NAME": "two releases in a namespace must not share a Lease",
+    helm.GATEWAY: {
+        "DRAIN_DELAY": "in a cluster endpoints take a moment to forget a pod",
+        "STATUS_LEASE_NAME": "two releases in a namespace must not share a Lease",
+    },
+    helm.WEBHOOK: {
+        "DRAIN_DELAY": "the same, and the API server keeps its connections",
+        "DRAIN_TIMEOUT": "nobody waits longer for a review than timeoutSeconds, and by default that is 5 s",
+    },
+}
+"""Where a default of the chart is not the program's own, by the program, with the reason."""
+
+FLAGS_SET_ON_PURPOSE = {
+    helm.GATEWAY: {"kubernetes": "where else would a chart's gateway read"},
+    helm.WEBHOOK: {
+        "cert-secret-name": "named after the release",
+        "webhook-service-name": "named after the release",
+        "webhook-configuration-name": "rights are for the one of the release",
+    },
 }
 
 
@@ -60,14 +79,27 @@ def test_every_key_of_the_file_is_an_entry() -> None:
     assert list(keys(YAML(typ="safe", pure=True).load(TEXT), ())) == list(entry_of)
 
 
-def test_the_defaults_are_the_gateways_own() -> None:
+@pytest.mark.parametrize("name", SET_ON_PURPOSE)
+def test_the_defaults_are_the_programs_own(name: str) -> None:
     said: list[str] = []
-    environment = helm.render("networking.inferGateway.fairness.enabled=true").environment(helm.GATEWAY)
+    environment = helm.render("networking.inferGateway.fairness.enabled=true").environment(name)
     told = settings.read({**environment, "ENABLE_FAIRNESS_SCHEDULING": ""}, said.append)
     assert said == []
     own = settings.Settings()
     differ = {name for name, field in settings.variables().items() if getattr(told, field) != getattr(own, field)}
-    assert differ == set(SET_ON_PURPOSE)
+    assert differ == set(SET_ON_PURPOSE[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "program"), [(helm.GATEWAY, gateway), (helm.WEBHOOK, webhook)], ids=[helm.GATEWAY, helm.WEBHOOK]
+)
+def test_the_defaults_of_flags_are_the_programs_own(name: str, program: click.Command) -> None:
+    """So that what the documents say of a flag holds in the chart, and the other way round."""
+    arguments = helm.default().container(name)["args"][1:]
+    told = program.make_context(name, list(arguments)).params
+    own = program.make_context(name, []).params
+    differ = {field for field in own if told[field] != own[field]}
+    assert differ == {flag.replace("-", "_") for flag in FLAGS_SET_ON_PURPOSE[name]}
 
 
 def test_every_setting_is_offered_unless_there_is_a_reason() -> None:

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from kthena_fast.resources import crds
-from tests.charts import cluster, helm, kubernetes, test_readme
+from tests.charts import cluster, helm, kubernetes, test_readme, values
 from tests.charts.generated import CHART
 from tests.charts.test_webhook_templates import BUNDLE, MANUAL
 from tests.conftest import running_kube_apiserver
@@ -21,10 +21,28 @@ from tests.kube.apiserver import KubeApiServer
 # Helm and the API server take seconds on a busy machine.
 pytestmark = pytest.mark.timeout(180)
 
+AFFINITY = {
+    "podAntiAffinity": {
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {
+                "weight": 1,
+                "podAffinityTerm": {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "labelSelector": {"matchLabels": {"app": "engine"}},
+                },
+            }
+        ]
+    }
+}
+ZONES = [{"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}]
+
 EVERYTHING: dict[str, Any] = {
     "networking": {
+        "nameOverride": "llm",
         "imagePullSecrets": [{"name": "registry"}],
         "inferGateway": {
+            "image": {"tag": "7"},
+            "metrics": {"exposeOnRouterPort": True},
             "fairness": {
                 "enabled": True,
                 "maxQPS": 1_000_000,
@@ -42,35 +60,69 @@ EVERYTHING: dict[str, Any] = {
                 "scrapers": [{"namespaceSelector": {}}],
             },
             "service": {
+                "port": 8000,
                 "nodePort": 30080,
                 "annotations": {"a": "b"},
                 "loadBalancerSourceRanges": ["10.0.0.0/8"],
                 "loadBalancerClass": "example.org/lb",
                 "externalTrafficPolicy": "Local",
             },
-            "tls": {"enabled": True, "issuerRef": {"name": "letsencrypt", "kind": "ClusterIssuer"}},
+            "tls": {
+                "enabled": True,
+                "dnsName": "llm.example.org",
+                "issuerRef": {"name": "letsencrypt", "kind": "ClusterIssuer"},
+            },
             "podLabels": {"team": "llm"},
             "podAnnotations": {"a": "b"},
             "nodeSelector": {"pool": "cpu"},
             "tolerations": [{"key": "cpu", "operator": "Exists"}],
-            "affinity": {"nodeAffinity": {}},
+            "affinity": AFFINITY,
+            "topologySpreadConstraints": ZONES,
             "priorityClassName": "system-cluster-critical",
+            "strategy": {"type": "Recreate"},
+            "startupProbe": {"initialDelaySeconds": 1},
+            "livenessProbe": {"initialDelaySeconds": 1},
+            "readinessProbe": {"initialDelaySeconds": 1},
             "extraEnv": [{"name": "TZ", "value": "UTC"}],
             "extraArgs": ["--v=4"],
             "extraVolumes": [{"name": "logs", "emptyDir": {}}],
             "extraVolumeMounts": [{"name": "logs", "mountPath": "/logs"}],
-            "serviceAccount": {"annotations": {"a": "b"}},
+            "serviceAccount": {"name": "gateway", "annotations": {"a": "b"}},
+            "accessLog": {"output": "/logs/access.log"},
         },
         "webhook": {
             "podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": None},
-            "serviceMonitor": {"enabled": True},
+            "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
             "networkPolicy": {"enabled": True},
+            "replicas": 3,
+            "image": {"tag": "7", "args": ["--v=4"]},
+            "tls": {"secretName": "own"},
+            "serviceAccount": {"name": "checker", "annotations": {"a": "b"}},
+            "podLabels": {"team": "llm"},
+            "podAnnotations": {"a": "b"},
+            "nodeSelector": {"pool": "system"},
+            "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}],
+            "affinity": AFFINITY,
+            "topologySpreadConstraints": ZONES,
+            "priorityClassName": "system-cluster-critical",
+            "strategy": {"rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 1}},
+            "startupProbe": {"initialDelaySeconds": 1},
+            "livenessProbe": {"initialDelaySeconds": 1},
+            "readinessProbe": {"initialDelaySeconds": 1},
             "extraEnv": [{"name": "TZ", "value": "UTC"}],
             "extraVolumes": [{"name": "more", "emptyDir": {}}],
             "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
         },
     }
 }
+
+NOT_BESIDE_THE_REST = {
+    "global.webhook.caBundle",
+    "networking.namespaces",
+    "networking.inferGateway.fairness.sharesConfigMap",
+    "networking.inferGateway.podDisruptionBudget.minAvailable",
+}
+"""What is off or empty by default, and cannot be set beside the rest."""
 
 WRITTEN: list[tuple[str, str, str, dict[str, Any]]] = [
     ("Secret", "v1", "webhook-certs", {"data": {"tls.crt": "eA==", "tls.key": "eQ=="}}),
@@ -114,6 +166,18 @@ def with_foreign_schemas(server: KubeApiServer) -> KubeApiServer:
     except binaries.Missing as missing:
         pytest.skip(str(missing))
     return server
+
+
+def test_everything_has_all_that_is_off_or_empty_by_default() -> None:
+    left_out = set()
+    for entry in values.entries((CHART / "values.yaml").read_text()):
+        if entry.default is False or (not entry.default and entry.default != 0):
+            found: Any = EVERYTHING
+            for key in entry.path:
+                found = found.get(key, {}) if isinstance(found, dict) else {}
+            if found in ({}, None):
+                left_out.add(entry.name)
+    assert left_out == NOT_BESIDE_THE_REST
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

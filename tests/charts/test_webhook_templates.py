@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from tests.charts import helm
-from tests.charts.helm import NAMESPACE, WEBHOOK
+from tests.charts.helm import NAMESPACE, WEBHOOK, pod
 
 CONFIGURATION = f"{WEBHOOK}-{NAMESPACE}"
 BUNDLE = base64.b64encode(b"-----BEGIN CERTIFICATE-----\n" + b"A" * 64 + b"\n-----END CERTIFICATE-----\n").decode()
@@ -73,7 +73,7 @@ def test_there_are_two_replicas_and_drains_of_nodes_take_one_at_a_time() -> None
 
 
 def test_its_grace_period_is_its_drain_and_half_a_minute() -> None:
-    spec = helm.default().one("Deployment", WEBHOOK)["spec"]["template"]["spec"]
+    spec = pod(helm.default(), WEBHOOK)
     assert spec["terminationGracePeriodSeconds"] == 45
 
 
@@ -134,6 +134,116 @@ def test_with_a_list_of_namespaces_objects_elsewhere_are_not_its_business() -> N
         }
     assert flags(rendered)["cluster-warnings"] == "false"
     assert flags(helm.default())["cluster-warnings"] == "true"
+
+
+def test_every_probe_asks_the_metrics_port_which_is_open_before_there_is_a_certificate() -> None:
+    container = helm.render(values=helm.webhook(livenessProbe={"initialDelaySeconds": 3})).container(WEBHOOK)
+    assert {name: container[name].pop("httpGet") for name in ("startupProbe", "livenessProbe", "readinessProbe")} == {
+        "startupProbe": {"path": "/healthz", "port": "metrics"},
+        "livenessProbe": {"path": "/healthz", "port": "metrics"},
+        "readinessProbe": {"path": "/readyz", "port": "metrics"},
+    }
+    assert container["livenessProbe"] == {
+        "initialDelaySeconds": 3,
+        "periodSeconds": 10,
+        "timeoutSeconds": 5,
+        "failureThreshold": 3,
+    }
+
+
+def test_its_network_policy_opens_its_two_ports_to_everybody_and_nothing_else() -> None:
+    assert helm.default().of("NetworkPolicy") == []
+    rendered = helm.render("networking.webhook.networkPolicy.enabled=true")
+    spec = rendered.one("NetworkPolicy", WEBHOOK)["spec"]
+    assert spec["podSelector"] == rendered.one("Deployment", WEBHOOK)["spec"]["selector"]
+    assert spec["policyTypes"] == ["Ingress"]
+    # By name: where the API server calls from is not known.
+    assert spec["ingress"] == [{"ports": [{"port": "https"}, {"port": "metrics"}]}]
+    assert {port["port"] for port in spec["ingress"][0]["ports"]} == {
+        port["name"] for port in rendered.container(WEBHOOK)["ports"]
+    }
+
+
+def test_a_rollout_takes_no_replica_away_before_another_is_ready() -> None:
+    strategy = helm.default().one("Deployment", WEBHOOK)["spec"]["strategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    recreated = helm.render(values=helm.webhook(strategy={"type": "Recreate"}))
+    assert recreated.one("Deployment", WEBHOOK)["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_its_replicas_are_spread_over_nodes_and_each_constraint_is_given_its_selector() -> None:
+    selector = helm.default().one("Deployment", WEBHOOK)["spec"]["selector"]
+    zone = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+    host = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+    assert pod(helm.default(), WEBHOOK)["topologySpreadConstraints"] == [{**host, "labelSelector": selector}]
+    rendered = helm.render(values=helm.webhook(topologySpreadConstraints=[zone]))
+    assert pod(rendered, WEBHOOK)["topologySpreadConstraints"] == [{**zone, "labelSelector": selector}]
+    assert "topologySpreadConstraints" not in pod(
+        helm.render(values=helm.webhook(topologySpreadConstraints=[])), WEBHOOK
+    )
+
+
+def test_where_and_how_its_pods_run_is_the_operators_to_say() -> None:
+    values = helm.webhook(
+        replicas=3,
+        nodeSelector={"pool": "system"},
+        tolerations=[{"key": "CriticalAddonsOnly", "operator": "Exists"}],
+        affinity={"podAntiAffinity": {}},
+        priorityClassName="system-cluster-critical",
+        podLabels={"team": "llm", "app.kubernetes.io/component": "other"},
+        podAnnotations={"sidecar.istio.io/inject": "false"},
+        image={"repository": "example.org/webhook", "tag": "7", "pullPolicy": "Always", "args": ["--v=4"]},
+        resource={"limits": {"memory": "1Gi"}},
+        podSecurityContext=None,
+        securityContext={"runAsUser": 1000},
+        extraEnv=[{"name": "TZ", "value": "UTC"}],
+        extraVolumes=[{"name": "more", "emptyDir": {}}],
+        extraVolumeMounts=[{"name": "more", "mountPath": "/more"}],
+        serviceAccount={"create": False, "name": "mine"},
+    )
+    values["networking"]["imagePullSecrets"] = [{"name": "registry"}]
+    rendered = helm.render(values=values)
+    deployment = rendered.one("Deployment", WEBHOOK)["spec"]
+    spec, container = pod(rendered, WEBHOOK), rendered.container(WEBHOOK)
+    assert deployment["replicas"] == 3
+    assert spec["nodeSelector"] == {"pool": "system"}
+    assert spec["tolerations"] == [{"key": "CriticalAddonsOnly", "operator": "Exists"}]
+    assert spec["affinity"] == {"podAntiAffinity": {}}
+    assert spec["priorityClassName"] == "system-cluster-critical"
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert "securityContext" not in spec
+    assert spec["serviceAccountName"] == "mine"
+    assert WEBHOOK not in rendered.names("ServiceAccount")
+    for kind, name in (("ClusterRoleBinding", CONFIGURATION), ("RoleBinding", WEBHOOK)):
+        assert [subject["name"] for subject in rendered.one(kind, name)["subjects"]] == ["mine"]
+    metadata = deployment["template"]["metadata"]
+    assert metadata["labels"] == {**deployment["selector"]["matchLabels"], "team": "llm"}
+    assert metadata["annotations"] == {"sidecar.istio.io/inject": "false"}
+    assert (container["image"], container["imagePullPolicy"]) == ("example.org/webhook:7", "Always")
+    assert container["args"][-1] == "--v=4"
+    assert container["resources"]["limits"] == {"cpu": "500m", "memory": "1Gi"}
+    assert container["securityContext"]["runAsUser"] == 1000
+    assert container["env"][-1] == {"name": "TZ", "value": "UTC"}
+    assert spec["volumes"] == [{"name": "more", "emptyDir": {}}]
+    assert container["volumeMounts"] == [{"name": "more", "mountPath": "/more"}]
+
+
+@pytest.mark.parametrize("mode", [{"global": {"certManagementMode": "cert-manager"}}, MANUAL])
+def test_volumes_of_ones_own_stand_beside_that_of_the_certificate(mode: helm.Object) -> None:
+    own = {
+        "extraVolumes": [{"name": "more", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+    }
+    rendered = helm.render(values={**mode, **helm.webhook(**own)})
+    assert [volume["name"] for volume in pod(rendered, WEBHOOK)["volumes"]] == ["certs", "more"]
+    assert [mount["name"] for mount in rendered.container(WEBHOOK)["volumeMounts"]] == ["certs", "more"]
+
+
+def test_its_service_account_may_have_a_name_and_annotations() -> None:
+    account = {"name": "checker", "annotations": {"example.org/identity": "checker"}}
+    rendered = helm.render(values=helm.webhook(serviceAccount=account))
+    assert rendered.one("ServiceAccount", "checker")["metadata"]["annotations"] == account["annotations"]
+    assert pod(rendered, WEBHOOK)["serviceAccountName"] == "checker"
 
 
 @pytest.mark.parametrize(("warnings", "mounts"), [(True, True), (False, False)])
