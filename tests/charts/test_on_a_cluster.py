@@ -286,10 +286,39 @@ def test_every_install_that_is_written_somewhere_is_taken(
     """As it is written, to a real API server."""
     monkeypatch.chdir(CHART.parents[1])
     words = shlex.split(line)[1:]
-    namespace = words[words.index("--namespace") + 1] if "--namespace" in words else "default"
     helm.run(*words, kubeconfig=server.kubeconfig)
     assert f"Deployment {helm.GATEWAY}" in cluster.left(server, helm.RELEASE)
-    cluster.uninstall(server, helm.RELEASE, namespace)
+    if line == test_readme.BARE:
+        cluster.uninstall(server, helm.RELEASE, "default")
+    else:
+        # The line is one of those that may follow, and the others that are written follow on it.
+        helm.run(*words, kubeconfig=server.kubeconfig)
+        test, uninstall = (shlex.split(later)[1:] for later in test_readme.LATER[:2])
+        # Nobody here runs its pod.
+        helm.run(*test, "--filter", "name=none", kubeconfig=server.kubeconfig)
+        helm.run(*uninstall, kubeconfig=server.kubeconfig)
+    assert cluster.left(server, helm.RELEASE) == []
+
+
+def test_secrets_that_cert_manager_leaves_are_found_by_the_line_that_says_so(
+    with_foreign_schemas: KubeApiServer,
+) -> None:
+    server = with_foreign_schemas
+    managed = {"global": {"certManagementMode": "cert-manager"}, **helm.gateway(tls={"enabled": True})}
+    cluster.release(server, "install", helm.RELEASE, helm.NAMESPACE, values=managed)
+    certificates = helm.render(values=managed).of("Certificate")
+    # As cert-manager does, which is not here.
+    for certificate in certificates:
+        asked = certificate["spec"]
+        meta = {"name": asked["secretName"], "namespace": helm.NAMESPACE, **asked["secretTemplate"]}
+        server.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta})
+    cluster.uninstall(server, helm.RELEASE, helm.NAMESPACE)
+    assert len(certificates) == 4
+    assert len(cluster.left(server, helm.RELEASE)) == 4
+    ((namespace, selector),) = re.findall(
+        r"^    kubectl --namespace (\S+) delete secret -l (\S+)$", (CHART / "README.md").read_text(), re.MULTILINE
+    )
+    server.request("DELETE", f"/api/v1/namespaces/{namespace}/secrets?labelSelector={selector}")
     assert cluster.left(server, helm.RELEASE) == []
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,21 +14,65 @@ from tests.charts.generated import CHART
 TEXT = (CHART / "README.md").read_text()
 VALUES = (CHART / "values.yaml").read_text()
 WALK = (CHART.parents[1] / "docs" / "kubernetes.md").read_text()
-INSTALLS = [
-    line.replace("\\\n", " ")
-    for line in re.findall(r"^(?:    |\$ )(helm install (?:.*\\\n)*.*)$", TEXT + WALK, re.MULTILINE)
-]
+BARE = "helm install kthena ./charts/kthena"
+"""The one line that names no namespace."""
+
+INSTALL = re.compile(r"^(?:    |\$ |#   )(helm (?:install|upgrade --install) (?:.*\\\n)*.*)$", re.MULTILINE)
 FILES = sorted(CHART.glob("values-*.yaml"))
-LINES = [*INSTALLS, *(re.findall(r"helm install .*", file.read_text())[0] for file in FILES)]
+LINES = [
+    re.sub(r"\\\n#?", " ", line)
+    for text in (TEXT, WALK, *(file.read_text() for file in FILES))
+    for line in INSTALL.findall(text)
+]
 """Every install that is written somewhere."""
+
+LATER = re.findall(r"`(helm (?:test|uninstall|template) [^`]+)`", TEXT)
+"""And what is said to be run beside them."""
 
 
 @pytest.mark.parametrize("line", LINES)
 def test_every_install_works_as_written(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CHART.parents[1])
-    words = shlex.split(line)[2:]
-    rendered = helm.Rendered(helm.run("template", *(word for word in words if word != "--create-namespace")))
+    words = [word for word in shlex.split(line)[2:] if word not in ("--install", "--create-namespace")]
+    rendered = helm.Rendered(helm.run("template", *words))
     assert rendered.names("Deployment") == [helm.GATEWAY, helm.WEBHOOK]
+
+
+def test_all_lines_but_the_first_are_of_one_release_in_one_namespace() -> None:
+    assert LINES[0] == BARE
+    for line in (*LINES[1:], *LATER):
+        words = shlex.split(line)
+        if words[1] == "template":
+            # It leaves nothing anywhere.
+            continue
+        assert words[words.index("--namespace") :][:2] == ["--namespace", helm.NAMESPACE], line
+        assert helm.RELEASE in words
+        if words[1] == "upgrade":
+            # So that it is the first of these lines as well as the next.
+            assert {"--install", "--create-namespace"} <= set(words)
+    commands = re.findall(r"kubectl .*?-n(?:amespace)? (\S+)", TEXT)
+    assert set(commands) == {helm.NAMESPACE}
+
+
+def test_values_of_kthenas_router_are_looked_at_by_the_line_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(CHART.parents[1])
+    file = tmp_path / "values.yaml"
+    file.write_text("networking: {inferGateway: {drainTimeout: 5m, sessionBoost: {enabled: true}}}")
+    (line,) = (line for line in LATER if line.startswith("helm template"))
+    with pytest.raises(helm.Refused) as refused:
+        helm.run(*shlex.split(line.replace("FILE", str(file)))[1:])
+    assert "networking.inferGateway.drainTimeout is not a key here" in str(refused.value)
+    assert "networking.inferGateway.sessionBoost is not a key here" in str(refused.value)
+
+
+def test_the_image_that_one_builds_is_the_one_that_is_pulled() -> None:
+    image = helm.default().container(helm.GATEWAY)["image"]
+    assert image == helm.default().container(helm.WEBHOOK)["image"]
+    built, loaded = re.findall(r"^    (?:docker build -t|kind load docker-image) (\S+)(?: \.)?$", TEXT, re.MULTILINE)
+    assert (built, loaded) == (image, image)
+    assert f"`{image}`" in TEXT
 
 
 def test_the_webhook_alone_is_printed_as_its_document_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,8 +85,9 @@ def test_the_webhook_alone_is_printed_as_its_document_says(monkeypatch: pytest.M
     assert {found["metadata"]["labels"]["app.kubernetes.io/component"] for found in rendered} == {"webhook", "test"}
 
 
-def test_there_are_installs_to_try() -> None:
-    assert len(INSTALLS) == 5
+def test_there_are_lines_to_try() -> None:
+    assert len(LINES) == 9
+    assert [line.split()[1] for line in LATER] == ["test", "uninstall", "template"]
     assert len(FILES) == 3
 
 

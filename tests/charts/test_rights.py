@@ -4,6 +4,7 @@ import pytest
 
 from tests.charts import helm
 from tests.charts.helm import GATEWAY, NAMESPACE, WEBHOOK
+from tests.charts.test_webhook_templates import MANUAL
 
 GROUP = "networking.serving.volcano.sh"
 KINDS = ("externalmodelproviders", "modelroutes", "modelservers")
@@ -77,6 +78,16 @@ def test_with_a_list_of_namespaces_there_are_roles_only() -> None:
 def test_the_releases_own_namespace_may_be_one_of_the_list() -> None:
     rendered = helm.render(f"networking.namespaces={{{NAMESPACE}}}", "networking.webhook.enabled=false")
     assert rights(rendered, GATEWAY) == {NAMESPACE: READS | WRITES_STATUS | LEASE}
+
+
+@pytest.mark.parametrize("mode", [{"global": {"certManagementMode": "cert-manager"}}, MANUAL])
+def test_a_release_of_some_namespaces_has_no_cluster_role_where_it_makes_no_certificate(mode: helm.Object) -> None:
+    rendered = helm.render(values={**mode, "networking": {"namespaces": ["team-a"]}})
+    assert rights(rendered, WEBHOOK) == {}
+    assert rendered.of("ClusterRole") == rendered.of("ClusterRoleBinding") == []
+    # With a certificate of its own making there is one, for what is of the whole cluster itself.
+    (role,) = helm.render("networking.namespaces={team-a}").of("ClusterRole")
+    assert [rule["resources"] for rule in role["rules"]] == [["validatingwebhookconfigurations"]]
 
 
 @pytest.mark.parametrize(

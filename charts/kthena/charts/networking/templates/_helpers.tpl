@@ -318,6 +318,7 @@ injected a minute before the kubelet has brought it to the pods.
 {{- $root := index . 0 -}}
 {{- $name := include "networking.name" . -}}
 {{- $labels := include "networking.labels" . -}}
+{{- $selector := include "networking.selector" . -}}
 {{- $issuer := index . 4 -}}
 {{- if not $issuer }}
 apiVersion: cert-manager.io/v1
@@ -341,6 +342,10 @@ spec:
   isCA: true
   commonName: {{ $name }}-ca
   secretName: {{ $name }}-ca
+  # By them the Secret, which outlives the release, is found.
+  secretTemplate:
+    labels:
+      {{- $selector | nindent 6 }}
   # Ten years.
   duration: 87600h
   privateKey:
@@ -372,6 +377,10 @@ metadata:
     {{- $labels | nindent 4 }}
 spec:
   secretName: {{ index . 3 }}
+  # By them the Secret, which outlives the release, is found.
+  secretTemplate:
+    labels:
+      {{- $selector | nindent 6 }}
   dnsNames:
     {{- toYaml (index . 2) | nindent 4 }}
   # A new key with each certificate, as cert-manager does by default from 1.18.
