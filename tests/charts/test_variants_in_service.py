@@ -1,9 +1,12 @@
 """Releases other than the plain one, in service: what is mounted, and what may be read in some namespaces only."""
 
 import base64
+import concurrent.futures
 import contextlib
 import functools
 import re
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +17,8 @@ import pytest
 import trustme
 from ruamel.yaml import YAML
 
-from tests.charts import cluster, helm, manifests
-from tests.charts.running import Engines, Release, is_ready, until
+from tests.charts import cluster, helm, manifests, quota
+from tests.charts.running import PATIENCE, Engines, Release, is_ready, until
 from tests.charts.test_end_to_end import model_server, refuses, route
 from tests.kube import apiserver, binaries
 from tests.kube.apiserver import KubeApiServer
@@ -190,6 +193,70 @@ def expiry(release: Release) -> str:
 def share(page: str) -> float:
     (entry,) = httpx.get(page).json()["service"]
     return float(entry["share"])
+
+
+@contextlib.contextmanager
+def flood(port: int) -> Iterator[None]:
+    """As many requests as the gateway can answer, from a few connections on which the next are sent before the last
+    are answered."""
+    asked = b"GET /v1/models HTTP/1.1\r\nHost: gateway\r\n\r\n" * 64
+    ended = threading.Event()
+
+    def ask() -> int:
+        found = 0
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.settimeout(PATIENCE)
+            while not ended.is_set():
+                connection.sendall(asked)
+                read = b""
+                while read.count(b"HTTP/1.1 200 OK\r\n") < 64 or not read.endswith(b"}"):
+                    piece = connection.recv(2**16)
+                    assert piece, "the gateway closed a connection"
+                    read += piece
+                found += 64
+        return found
+
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        running = [threads.submit(ask) for _ in range(4)]
+        try:
+            yield
+        finally:
+            ended.set()
+        assert all(future.result() for future in running)
+
+
+def test_the_gateway_starts_and_answers_its_probes_in_time_on_the_half_core_that_it_has(
+    server: KubeApiServer, engines: Engines, namespace: str, tmp_path: Path
+) -> None:
+    engine = engines.start("half")
+    with installed(server, tmp_path, {"networking": {"webhook": {"enabled": False}}}, "half") as release:
+        container = release.rendered.container(release.gateway)
+        assert container["resources"]["limits"]["cpu"] == "500m"
+        startup = container["startupProbe"]
+        port = release.ports["metrics"]
+        program = release.start(release.gateway)
+        try:
+            with quota.held(program.pid, 0.5):
+                most = startup["periodSeconds"] * startup["failureThreshold"]
+                until(lambda: is_ready(port), "the gateway is ready", patience=most / 10)
+            server.apply(
+                model_server(namespace, "half", engine.port),
+                engine.pod(namespace, "half-0", {"app": "half"}),
+                route(namespace, "half", "half", "half"),
+            )
+            until(lambda: release.serves("half"), "the route serves")
+            with quota.held(program.pid, 0.5) as held, flood(release.ports["http"]):
+                for _ in range(20):
+                    for probe in (container["livenessProbe"], container["readinessProbe"]):
+                        url = f"http://127.0.0.1:{port}{probe['httpGet']['path']}"
+                        # As the kubelet asks, on a connection of its own: one answer that is late would be one failure.
+                        assert httpx.get(url, timeout=probe["timeoutSeconds"]).status_code == 200
+                    assert release.serves("half")
+            # Without the quota it takes a core, where others leave it one.
+            assert held.used < held.lasted * 0.6, held
+            assert program.is_running
+        finally:
+            program.stop()
 
 
 def test_with_a_list_of_namespaces_the_gateway_reads_these_with_roles_alone(
