@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,8 @@ from kthena_fast import durations
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+_HEADER = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+"""A header's name (RFC 9110, 5.6.2)."""
 _SIZES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -380,13 +383,13 @@ def _refuse_what_is_not_built(settings: Settings) -> None:
     if settings.enable_session_boost:
         raise BadSetting(f"ENABLE_SESSION_BOOST=true is not allowed: {SESSION_BOOST}")
     for source in settings.fairness_user_sources:
-        kind, colon, name = source.partition(":")
+        kind, _, name = source.partition(":")
         if kind == "jwt" or source == "apikey":
             raise BadSetting(
                 f"FAIRNESS_USER_SOURCES={','.join(settings.fairness_user_sources)!r} is not allowed: "
                 f"{source!r} needs authentication, which is not built yet"
             )
-        if source == "anonymous" or (kind in {"header", "body"} and colon and name):
+        if source == "anonymous" or (kind == "body" and name) or (kind == "header" and _HEADER.fullmatch(name)):
             continue
         raise BadSetting(
             f"FAIRNESS_USER_SOURCES={','.join(settings.fairness_user_sources)!r} is not allowed: "

@@ -89,6 +89,9 @@ def test_an_empty_value_counts_as_absent() -> None:
         ("LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("FAIRNESS_USER_SOURCES", "cookie:x", "body:FIELD, header:NAME and anonymous"),
         ("FAIRNESS_USER_SOURCES", "header:", "body:FIELD, header:NAME and anonymous"),
+        ("FAIRNESS_USER_SOURCES", "header:日", "body:FIELD, header:NAME and anonymous"),
+        ("FAIRNESS_USER_SOURCES", "header:X User", "body:FIELD, header:NAME and anonymous"),
+        ("FAIRNESS_USER_SOURCES", "body", "body:FIELD, header:NAME and anonymous"),
     ],
 )
 def test_a_bad_value_names_the_variable_the_value_and_what_is_allowed(variable: str, value: str, allowed: str) -> None:

@@ -95,7 +95,9 @@ _PLUGINS: dict[str, Schema] = {
         "properties": {"name": {"type": ["string", "null"]}, "weight": {"type": ["integer", "null"]}},
     },
 }
-_SIZE = "[1-9][0-9]{0,17}(?:KiB|MiB|GiB)?"
+_MOST_BYTES = 10**18 - 1
+"""Of which there are none, and which C's integers hold."""
+_SIZE = "[1-9](?:[0-9]{0,17}|[0-9]{0,14}KiB|[0-9]{0,11}MiB|[0-9]{0,8}GiB)"
 
 
 _VALUES = {
@@ -133,7 +135,11 @@ KINDS: dict[str, Schema] = {
     # Of a bound as large Helm shows a power of ten.
     "users": _worded(settings.allowed("fairness_max_users"), type="integer", minimum=1, maximum=2**24),
     "size": _worded(
-        settings.allowed("max_body_bytes"), type=["integer", "string"], minimum=1, pattern=f"^(?:{_SIZE})$"
+        settings.allowed("max_body_bytes"),
+        type=["integer", "string"],
+        minimum=1,
+        maximum=_MOST_BYTES,
+        pattern=f"^(?:{_SIZE})$",
     ),
     "percentage": _worded(
         "a number of pods, or a percentage such as 25%",
@@ -143,7 +149,7 @@ KINDS: dict[str, Schema] = {
     ),
     "userSource": _text(
         f"one of {settings.allowed('fairness_user_sources').partition(',')[0]}, header:NAME and anonymous",
-        r"(?:body|header):[^,\s]+|anonymous",
+        r"body:[^,\s]+|header:[-!#$%&'*+.^_`|~0-9A-Za-z]+|anonymous",
     ),
     "network": _text(
         "an address or a network, such as 10.0.0.0/8 or fd00::/8",
