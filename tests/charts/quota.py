@@ -1,8 +1,8 @@
 """A process held to a part of a core, as a container with a CPU limit is, where no cgroup can be had.
 
 The kernel gives a container so much CPU time in each tenth of a second, and stops it for the rest once that is used up
-(CFS bandwidth control). Here the process is stopped and continued by signals, by a process of its own that looks at its
-CPU clock: `python -m tests.charts.quota PID SHARE`, until it is told to stop.
+(CFS bandwidth control). Here the process is stopped and continued by signals, by another that looks at its CPU clock:
+this file as a program, `quota.py PID SHARE`, until it is told to end.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ class Held:
 def held(pid: int, share: float) -> Iterator[Held]:
     """Hold a process for the length of a `with`."""
     found = Held()
-    holder = subprocess.Popen(
-        [sys.executable, "-m", "tests.charts.quota", str(pid), str(share)], stdout=subprocess.PIPE, text=True
-    )
+    holder = subprocess.Popen([sys.executable, "-P", __file__, str(pid), str(share)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     try:
         # It has begun.

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 import kthena_fast
@@ -112,6 +114,27 @@ def test_every_setting_is_offered_unless_there_is_a_reason() -> None:
     )
     offered = set(rendered.environment(helm.GATEWAY)) - OF_THE_C_LIBRARY
     assert offered == set(settings.variables()) - set(NOT_OFFERED)
+
+
+SETTING_OF = {
+    "window": "FAIRNESS_WINDOW_SIZE",
+    "positiveDuration": "DRAIN_TIMEOUT",
+    "duration": "DRAIN_DELAY",
+    "weight": "FAIRNESS_OUTPUT_TOKEN_WEIGHT",
+    "size": "MAX_HEADER_BYTES",
+    "userSource": "FAIRNESS_USER_SOURCES",
+}
+
+
+@pytest.mark.parametrize("kind", SETTING_OF)
+@given(data=st.data())
+def test_what_the_schema_takes_the_gateway_takes(kind: str, data: st.DataObject) -> None:
+    """No value passes that ends the gateway at its start. (Proxies: test_refusals.py, with a template.)"""
+    allowed = values.KINDS[kind]["if"]
+    patterns = [allowed["pattern"]] if "pattern" in allowed else [part["pattern"] for part in allowed["allOf"]]
+    text = data.draw(st.from_regex(patterns[0].removesuffix("$") + r"\Z", fullmatch=True))
+    assume(all(re.search(pattern, text) for pattern in patterns))
+    settings.read({SETTING_OF[kind]: text}, pytest.fail)
 
 
 def test_the_chart_carries_the_version_of_the_product() -> None:
