@@ -132,7 +132,7 @@ class Fairness:
         own_input, own_output = read.input_weight, read.output_weight
         token = settings.fairness_priority_token_weight
         try:
-            tariff = Tariff.of(
+            return Tariff.of(
                 token * (settings.fairness_input_token_weight if own_input is None else own_input),
                 token * (settings.fairness_output_token_weight if own_output is None else own_output),
                 settings.fairness_priority_request_num_weight,
@@ -142,10 +142,3 @@ class Fairness:
                 f"{problem}: FAIRNESS_PRIORITY_REQUEST_NUM_WEIGHT, or FAIRNESS_PRIORITY_TOKEN_WEIGHT times the weight "
                 "of a token"
             ) from problem
-        if not (tariff.input_weight or tariff.output_weight or tariff.request_weight):
-            raise shares.BadShares(
-                "with these weights nobody is charged for anything: FAIRNESS_INPUT_TOKEN_WEIGHT or "
-                "FAIRNESS_OUTPUT_TOKEN_WEIGHT must be above 0, and FAIRNESS_PRIORITY_TOKEN_WEIGHT with it; or "
-                "FAIRNESS_PRIORITY_REQUEST_NUM_WEIGHT, which counts requests"
-            )
-        return tariff

@@ -137,8 +137,11 @@ def test_16_a_changed_configuration_reaches_the_gateway_that_runs(
         named = "(least-request, lora-affinity, prefix-cache, gpu-usage, random)"
         until(lambda: logs(named), "the gateway says what it does not obey of the new one")
         assert "config/routerConfiguration.yaml was reloaded" in program.log
-        # One that the gateway cannot obey leaves what it obeyed before.
-        changed(routerConfiguration={"auth": {"jwksUri": "https://issuer.example.org/keys"}})
+        # By hand, past what the chart refuses: one that cannot be obeyed leaves what was obeyed before.
+        (config,) = [each for each in release.rendered.of("ConfigMap") if "routerConfiguration.yaml" in each["data"]]
+        closed = "auth: {jwksUri: https://issuer.example.org/keys}"
+        server.apply({**config, "data": config["data"] | {"routerConfiguration.yaml": closed}})
+        release.mount(release.gateway)
         until(lambda: logs("what was read before stays"), "the gateway says why it does not take it")
         changed(fairness={"shares": {"users": {"alice": {"share": 7}}}})
         # What was counted of a user is told by the share that he had when he was last here.

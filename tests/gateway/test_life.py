@@ -135,7 +135,7 @@ BAD_STARTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "weights by which nobody is charged": (
         {},
         {"enable_fairness_scheduling": True, "fairness_input_token_weight": 0, "fairness_output_token_weight": 0},
-        "nobody is charged for anything: FAIRNESS_INPUT_TOKEN_WEIGHT or FAIRNESS_OUTPUT_TOKEN_WEIGHT must be above 0",
+        "a weight must be above 0, .*: FAIRNESS_PRIORITY_REQUEST_NUM_WEIGHT, or FAIRNESS_PRIORITY_TOKEN_WEIGHT times",
     ),
     "an authority that is not there": (
         {},
