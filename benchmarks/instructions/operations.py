@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -20,7 +21,10 @@ from kthena_fast.exchange.record import Exchange
 from kthena_fast.gateway import app, replies
 from kthena_fast.gateway.journey import Journey
 from kthena_fast.settings import Settings
+from kthena_fast.transport.sockets import Sockets
+from kthena_fast.transport.stream import Stream
 from tests.gateway import in_memory, running
+from tests.transport import ends
 
 MESSAGES = [
     {"role": "system", "content": "Be brief."},
@@ -163,6 +167,40 @@ class Chunks:
     def _on_answer(self, data: bytes) -> None:
         self._written += 1
         assert data.endswith(CHUNK), data
+
+
+class Pieces:
+    """Pieces of 190 bytes from one connection to another one, as an engine's go to a client: the kernel's loopback, and
+    between its two ends nothing but `transport`."""
+
+    times = 500
+
+    def __init__(self, gateway: Made, burn: Callable[[], object]) -> None:
+        self._burn = burn
+        self._sockets = Sockets(gateway.loop)
+        from_engine, self._engine = ends.a_pair()
+        to_client, self._client = ends.a_pair()
+        client = self._sockets.adopt(to_client, asyncio.Protocol)
+        self._sockets.adopt(from_engine, lambda: _Passing(client))
+
+    async def prepare(self, times: int) -> None:
+        # What comes with a new connection is its first edge.
+        await ends.turns()
+
+    async def run(self, times: int) -> None:
+        engine, client, size = self._engine.fileno(), self._client.fileno(), len(CHUNK)
+        # As the loop does: by itself it needs ten times as much for a turn.
+        on_ready = self._sockets._on_ready
+        for _ in range(times):
+            self._burn()
+            os.write(engine, CHUNK)
+            on_ready()
+            assert os.read(client, size) == CHUNK
+
+
+class _Passing(asyncio.Protocol):
+    def __init__(self, client: Stream) -> None:
+        self.data_received = client.write  # type: ignore[method-assign]
 
 
 class Parses:
@@ -340,5 +378,6 @@ OPERATIONS: dict[str, tuple[Callable[[Made, Callable[[], object]], Operation], b
     "steps": (Steps, True),
     "steps_unfair": (Steps, False),
     "relay_chunk": (Chunks, True),
+    "transport_piece": (Pieces, True),
 }
 """Name -> what does it, and whether fairness is on."""
