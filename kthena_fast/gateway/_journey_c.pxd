@@ -14,6 +14,8 @@ from kthena_fast.wire cimport _peek_c as wire_peek
 from kthena_fast.wire cimport _targets_c as targets
 from kthena_fast.wire._peek_walk_c cimport Peek as Peek_c
 
+cdef object _DONE, _CUT
+
 
 @cython.final
 @cython.freelist(256)

@@ -12,6 +12,7 @@ from kthena_fast.wire cimport _targets_c as targets
 
 cdef frozenset _UNUSUAL
 cdef tuple _TOLD
+cdef object _CHUNKED, _CLOSE
 
 
 @cython.final
@@ -19,6 +20,7 @@ cdef class Lane:
     # the process
     cdef object _way, _loop
     cdef State_c _state
+    cdef Py_ssize_t _max_headers, _max_header_bytes, _max_body_bytes
     # the connection
     cdef object _transport, _send, _parser, _pressure, _idle_deadline, _head_deadline, _ending, _probing
     cdef int _phase
@@ -50,7 +52,7 @@ cdef class Lane:
     cdef _await_head(self)
     cdef bint _is_beyond(self, bytes head)
 
-    @cython.locals(told=list, length=bytes, host=bytes, kind=bytes, request_id=bytes, is_path=bint)
+    @cython.locals(told=list, length=bytes, host=bytes, kind=bytes, request_id=bytes, is_path=bint, limit=Py_ssize_t)
     cdef _judge(
         self, bytes head, bytes rest, bytes target, list fields, long long size, bint usual, bint keep_alive,
     )

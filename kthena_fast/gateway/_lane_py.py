@@ -65,6 +65,9 @@ _BETWEEN: Final = 0
 _SERVING: Final = 1
 _ENDING: Final = 2
 
+# Members of an enum, which cost more to look up than what they decide.
+_CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
+
 
 class Lane:
     """See `lane.Lane`."""
@@ -88,6 +91,9 @@ class Lane:
         "_keep_alive",
         "_length",
         "_loop",
+        "_max_body_bytes",
+        "_max_header_bytes",
+        "_max_headers",
         "_missing",
         "_parser",
         "_passage",
@@ -117,6 +123,11 @@ class Lane:
         self._way = way
         self._state = way.state
         self._loop = way.loop
+        settings = way.settings
+        # Looked up once: fields of a pydantic model are as slow as those of an enum.
+        self._max_headers = settings.max_headers
+        self._max_header_bytes = settings.max_header_bytes
+        self._max_body_bytes = settings.max_body_bytes
         # the connection
         self._transport: asyncio.Transport
         self._send: Callable[[bytes], None]
@@ -302,7 +313,7 @@ class Lane:
             self._head_deadline = way.deadlines.add(way.settings.header_timeout, self._on_late_head)
 
     def _is_beyond(self, head: bytes) -> bool:
-        return len(head) > MAX_TARGET_BYTES + self._way.settings.max_header_bytes
+        return len(head) > MAX_TARGET_BYTES + self._max_header_bytes
 
     def _judge(
         self, head: bytes, rest: bytes, target: bytes, fields: Headers, size: int, usual: bool, keep_alive: bool
@@ -327,12 +338,9 @@ class Lane:
         self._keep_alive = keep_alive
         # It was checked, by `heads` or by llhttp: the length's digits, that it is one number and fits into 64 bits.
         self._await_body(int(length) if size < 0 else size, rest)
-        settings = way.settings
-        limit = settings.max_header_bytes
+        limit = self._max_header_bytes
         # What came is as much or more, but for a space that a field may lack: most fields need not be counted.
-        if len(fields) > settings.max_headers or (
-            len(head) - len(rest) + len(fields) > limit and _size(fields) > limit
-        ):
+        if len(fields) > self._max_headers or (len(head) - len(rest) + len(fields) > limit and _size(fields) > limit):
             self._answer_at_once(way.too_large(), request_id)
         elif not is_path:
             problem = errors.bad_request("The request target must be a path.", close=True)
@@ -374,7 +382,7 @@ class Lane:
         way = self._way
         budget = way.budget
         length = self._length
-        if self._missing or length > way.settings.max_body_bytes or not budget.has_room_for(length):
+        if self._missing or length > self._max_body_bytes or not budget.has_room_for(length):
             self._task = self._loop.create_task(self._serve(exchange))
             return
         budget.hold(length)
@@ -431,7 +439,7 @@ class Lane:
             parser = self._parser
             assert parser is not None
             parser.feed_data(data)
-        if self._length <= self._way.settings.max_body_bytes:
+        if self._length <= self._max_body_bytes:
             self._keep(data, at)
         if self._arrival is not None and not self._arrival.done():
             self._on_piece(len(data))
@@ -462,15 +470,14 @@ class Lane:
 
     async def read(self) -> bytes:
         """The whole body; GatewayError where it is too large, too late, or one too many."""
-        settings = self._way.settings
-        if self._length > settings.max_body_bytes:
-            raise errors.body_too_large(settings.max_body_bytes)
+        if self._length > self._max_body_bytes:
+            raise errors.body_too_large(self._max_body_bytes)
         came = self._length - self._missing
         self._way.budget.hold(came)
         self._held = came
         if self._missing:
             self._arrival = self._loop.create_future()
-            self._progress = bodies.Progress(self._way.deadlines, settings.body_timeout, self._on_late_body)
+            self._progress = bodies.Progress(self._way.deadlines, self._way.settings.body_timeout, self._on_late_body)
             try:
                 await self._arrival
             finally:
@@ -536,10 +543,10 @@ class Lane:
 
     def start(self, status: int, head: bytes, framing: Framing, first: bytes = b"") -> None:
         self.started = True
-        if self._missing or framing is Framing.CLOSE or self._state.draining:
+        if self._missing or framing is _CLOSE or self._state.draining:
             self._keep_alive = False
         end = b"\r\n" if self._keep_alive else b"Connection: close\r\n\r\n"
-        if framing is Framing.CHUNKED:
+        if framing is _CHUNKED:
             end = b"Transfer-Encoding: chunked\r\n" + end
         self.write(b"".join((STATUS_LINES[status], head, end, first)))
 

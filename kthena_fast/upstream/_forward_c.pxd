@@ -8,6 +8,8 @@ from kthena_fast.upstream._pool_c cimport Pool as Pool_c
 from kthena_fast.upstream._relay_c cimport Relay as Relay_c
 from kthena_fast.wire cimport _headers_c as headers
 
+cdef object _DONE, _CUT
+
 
 @cython.final
 @cython.freelist(256)

@@ -11,6 +11,7 @@ from kthena_fast.wire._usage_c cimport Tail as Tail_c
 
 cdef tuple _TOLD
 cdef frozenset _NOTHING
+cdef object _LENGTH, _CHUNKED, _CLOSE, _DONE
 
 
 @cython.final

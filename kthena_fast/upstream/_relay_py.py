@@ -44,6 +44,10 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 _TOLD: Final = (b"content-length", b"transfer-encoding", b"content-type", b"content-encoding")
 _NOTHING: Final[frozenset[bytes]] = frozenset()
 
+# Members of an enum, which cost more to look up than what they decide.
+_LENGTH, _CHUNKED, _CLOSE = Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE
+_DONE: Final = Outcome.DONE
+
 
 class Relay:
     """See `relay.Relay`."""
@@ -301,7 +305,7 @@ class Relay:
             # llhttp knows the statuses but not the method.
             self._keep_alive = self._keep_alive and self._complete
             self._complete = True
-            return Framing.LENGTH
+            return _LENGTH
         if kind is not None and not encoded:
             kind = kind.lower()
             if kind.startswith(b"text/event-stream"):
@@ -311,13 +315,13 @@ class Relay:
             elif kind.startswith(b"application/json"):
                 self._tail = usage.Tail()
         if has_length:
-            return Framing.LENGTH
+            return _LENGTH
         self._until_close = not is_chunked
         if not self._downstream.accepts_chunked:
-            return Framing.CLOSE
+            return _CLOSE
         self._framed = True
         self._raw = is_chunked
-        return Framing.CHUNKED
+        return _CHUNKED
 
     # The body
 
@@ -439,7 +443,7 @@ class Relay:
 
     def _finish(self) -> None:
         self.is_reusable = self._keep_alive and not self._extra and not self._until_close
-        self._settle(Outcome.DONE)
+        self._settle(_DONE)
         self._downstream.finish()
         self._tell()
 
