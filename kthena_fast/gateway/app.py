@@ -87,9 +87,9 @@ class Options:
     metrics_on_inference_port: bool = False
     express: bool = True
     """Whether usual requests take the express lane; without it aiohttp serves them all, with the same answers."""
-    own_sockets: bool = sys.platform == "linux"
+    own_sockets: bool = sys.platform == "linux" and not _choice.NO_EXTENSIONS
     """Whether plain connections are those of `transport.sockets`, for which there has to be an epoll; without it they
-    are the loop's, as connections with TLS are."""
+    are the loop's, as connections with TLS are: without extensions those are quicker."""
 
 
 class Gateway:

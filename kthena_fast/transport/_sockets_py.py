@@ -12,11 +12,12 @@ from typing import Any, Final
 import aiohappyeyeballs
 
 from kthena_fast.transport import _calls as calls
-from kthena_fast.transport._stream_py import EDGES
 from kthena_fast.transport.stream import Stream
 
 MOST_EVENTS: Final = 256
 """Sockets that are served in one turn of the loop, before timers and tasks have theirs."""
+
+_EDGES: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
 
 class Sockets:
@@ -58,7 +59,7 @@ class Sockets:
             descriptor = opened.fileno()
             while len(self._streams) <= descriptor:
                 self._streams.append(None)
-            self._epoll.register(descriptor, EDGES)
+            self._epoll.register(descriptor, _EDGES)
         except BaseException:
             opened.close()
             raise

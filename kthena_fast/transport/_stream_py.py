@@ -28,7 +28,6 @@ READS_AT_ONCE: Final = 4
 HIGH_WATER: Final = 64 * 1024
 """Bytes that may wait before the protocol is to pause; asyncio's default."""
 
-EDGES: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _WRITABLE: Final = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
 _AT_AN_END: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR

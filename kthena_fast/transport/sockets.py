@@ -14,7 +14,8 @@ happened, each by one `recv` and one `send`, without anything in between. What i
    pieces are read; then the loop's timers and tasks have their turn.
 2. An exception in one protocol is that connection's end and no other's.
 
-Epoll is Linux's. Elsewhere, and for connections with TLS, the loop's own transports serve.
+Epoll is Linux's. Elsewhere, for connections with TLS, and without extensions (which make this the slower way), the
+loop's own transports serve.
 """
 
 from __future__ import annotations
