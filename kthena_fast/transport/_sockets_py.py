@@ -15,9 +15,10 @@ from kthena_fast.transport import _calls as calls
 from kthena_fast.transport.stream import Stream
 
 MOST_EVENTS: Final = 256
-"""Sockets that are served in one turn of the loop, before timers and tasks have theirs."""
+"""Sockets that something happened to, and as many that wait in line, are served in one turn of the loop, before timers
+and tasks have theirs."""
 
-_EDGES: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_EDGES: Final = select.EPOLLIN | select.EPOLLPRI | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
 
 class Sockets:
@@ -85,11 +86,9 @@ class Sockets:
     # What streams call
 
     def line_up(self, stream: Stream) -> None:
-        """Have it read in the next turn of the loop."""
+        """Have it read in the next turn of the loop, or later if the line is long."""
         self._line.append(stream)
-        if not self._is_called:
-            self._is_called = True
-            self._loop.call_soon(self._on_turn)
+        self._call()
 
     def forget(self, descriptor: int) -> None:
         """It is about to be closed."""
@@ -108,6 +107,16 @@ class Sockets:
                 stream.on_events(calls.mask_of(events, number))
 
     def _on_turn(self) -> None:
+        line = self._line
+        count = min(len(line), MOST_EVENTS)
         self._is_called = False
-        for _ in range(len(self._line)):
-            self._line.popleft().on_turn()
+        if count < len(line):
+            self._call()
+        for _ in range(count):
+            line.popleft().on_turn()
+
+    def _call(self) -> None:
+        """Have the line served in the next turn of the loop."""
+        if not self._is_called:
+            self._is_called = True
+            self._loop.call_soon(self._on_turn)

@@ -2,14 +2,14 @@ import cython
 
 from kthena_fast.transport cimport _calls as calls
 
-cdef unsigned int _READABLE, _WRITABLE, _AT_AN_END, _BROKEN
+cdef unsigned int _READABLE, _WRITABLE, _SPLIT, _BROKEN
 
 
 @cython.final
 cdef class Stream:
     cdef object _keeper, _loop, _opened, _protocol, _receive, _waiting, _failure
     cdef int _descriptor
-    cdef bint _is_paused, _has_more, _has_ended, _is_full, _shuts, _is_closing, _is_losing
+    cdef bint _is_paused, _has_more, _has_ended, _is_in_line, _is_full, _shuts, _is_closing, _is_losing
     cdef Py_ssize_t _buffered, _sent, _high, _low
 
     cpdef bint is_closing(self)
@@ -24,9 +24,12 @@ cdef class Stream:
 
     cpdef on_events(self, unsigned int events)
     cpdef on_turn(self)
+    cdef _on_readable(self, unsigned int events)
     @cython.locals(data=bytes, most=Py_ssize_t)
     cdef _read(self, bint to_the_end)
+    cdef _line_up(self)
     cdef _on_end(self)
+    cdef _pause_if_full(self)
     @cython.locals(piece=bytes, sent=Py_ssize_t)
     cdef _flush(self)
     cdef _shut(self)

@@ -2,11 +2,13 @@
 
 Rules
 1. The socket is watched once, for both directions and by its edges: a piece that is shorter than what was asked for was
-   all of it, and of one that the kernel did not take whole an edge tells when there is room. So reading, writing,
-   pausing and going on ask the kernel for nothing but the bytes.
+   all of it, unless an end or an urgent byte stands behind it, which the event tells; and of one that the kernel did
+   not take whole an edge tells when there is room. So reading, writing, pausing and going on ask the kernel for nothing
+   but the bytes.
 2. What came and was not read (a pause, or too much for one turn) waits in line: no edge tells of it again.
 3. Of what it does itself a protocol is told nothing from within its own call, but that it is to pause its writing.
-4. The descriptor stays open until `connection_lost` was told: no other socket has its number before.
+4. What came is read before what waits is written: a peer may answer and go without having read everything.
+5. The descriptor stays open until `connection_lost` was told: no other socket has its number before.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ HIGH_WATER: Final = 64 * 1024
 
 _READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _WRITABLE: Final = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
-_AT_AN_END: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_SPLIT: Final = select.EPOLLPRI | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+"""Something that no piece holds: an urgent byte or the end. The kernel cuts what came there."""
+
 _BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
 
 
@@ -54,6 +58,7 @@ class Stream:
         "_high",
         "_is_closing",
         "_is_full",
+        "_is_in_line",
         "_is_losing",
         "_is_paused",
         "_keeper",
@@ -81,6 +86,7 @@ class Stream:
         self._is_paused = False
         self._has_more = False
         """Something may have come of which no edge will tell."""
+        self._is_in_line = False
         self._has_ended = False
         # writing
         self._waiting: deque[bytes] = deque()
@@ -97,7 +103,7 @@ class Stream:
         # the end
         self._is_closing = False
         self._is_losing = False
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
 
     def __repr__(self) -> str:
         words = ["closing"] * self._is_closing + ["paused"] * self._is_paused + ["ended"] * self._has_ended
@@ -150,7 +156,7 @@ class Stream:
     def resume_reading(self) -> None:
         self._is_paused = False
         if self._has_more and not self._is_closing:
-            self._keeper.line_up(self)
+            self._line_up()
 
     # Writing
 
@@ -164,6 +170,7 @@ class Stream:
             raise ValueError(f"high ({high}) must be at least low ({low}), and low at least 0")
         self._high = high
         self._low = low
+        self._pause_if_full()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         return self._low, self._high
@@ -176,7 +183,8 @@ class Stream:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Give the kernel what it takes, and the rest once it takes more; RuntimeError after `write_eof`."""
-        piece = data if type(data) is bytes else bytes(data)
+        # `bytes` would take a number for a length.
+        piece = data if type(data) is bytes else bytes(memoryview(data))
         if self._shuts:
             raise RuntimeError("the direction of writing was ended by write_eof")
         if self._is_closing or not piece:
@@ -193,9 +201,7 @@ class Stream:
             self._sent = sent
         self._waiting.append(piece)
         self._buffered += len(piece) - sent
-        if self._buffered > self._high and not self._is_full:
-            self._is_full = True
-            self._protocol.pause_writing()
+        self._pause_if_full()
 
     def writelines(self, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
         for piece in pieces:
@@ -217,27 +223,30 @@ class Stream:
 
     def on_events(self, events: int) -> None:
         """Something happened to the socket; `events` are epoll's bits."""
+        if events & _READABLE and not self._is_closing:
+            self._on_readable(events)
         if self._buffered and events & _WRITABLE:
             self._flush()
-        if not events & _READABLE or self._is_closing:
-            return
-        if self._has_ended:
-            # Of a peer that has said its last only its going is news.
-            if events & _BROKEN and not self._shuts:
-                self._fail(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
-        elif self._is_paused:
-            self._has_more = True
-        elif not self._has_more:
-            self._read((events & _AT_AN_END) != 0)
 
     def on_turn(self) -> None:
         """It has come to the front of the line."""
+        self._is_in_line = False
         if self._has_more and self.is_reading():
             self._has_more = False
             self._read(True)
 
+    def _on_readable(self, events: int) -> None:
+        if self._has_ended:
+            # Of a peer that has said its last only its going is news.
+            if events & _BROKEN and not self._shuts:
+                self._fail(_reset())
+        elif self._is_paused:
+            self._has_more = True
+        elif not self._has_more:
+            self._read((events & _SPLIT) != 0)
+
     def _read(self, to_the_end: bool) -> None:
-        """Take what came; `to_the_end`: its end may be there already, of which no edge will tell."""
+        """Take what came; `to_the_end`: more may stand behind a piece that is short, and no edge will tell of it."""
         most = calls.MOST_READ
         for _ in range(READS_AT_ONCE):
             try:
@@ -252,7 +261,9 @@ class Stream:
                 return
             try:
                 self._receive(data)
-            except Exception as problem:  # noqa: BLE001 - whatever it is, it is told of
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as problem:  # noqa: BLE001 - a CancelledError, too, is no other connection's affair
                 self._on_fault(problem)
                 return
             if self._is_closing or (len(data) < most and not to_the_end):
@@ -261,12 +272,26 @@ class Stream:
                 self._has_more = True
                 return
         self._has_more = True
-        self._keeper.line_up(self)
+        self._line_up()
+
+    def _line_up(self) -> None:
+        """Once, however often reading is paused and resumed until its turn: others wait for theirs."""
+        if not self._is_in_line:
+            self._is_in_line = True
+            self._keeper.line_up(self)
 
     def _on_end(self) -> None:
         self._has_ended = True
         if not self._tell(self._protocol.eof_received):
             self.close()
+        elif self._opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            # It has gone by now, and the event that told of both was this one.
+            self._fail(_reset())
+
+    def _pause_if_full(self) -> None:
+        if self._buffered > self._high and not self._is_full:
+            self._is_full = True
+            self._tell(self._protocol.pause_writing)
 
     def _flush(self) -> None:
         """Write what waits, as far as the kernel takes it."""
@@ -305,11 +330,13 @@ class Stream:
         """Call a method of the protocol, whose faults end its connection and nothing else."""
         try:
             return method(*arguments)
-        except Exception as problem:  # noqa: BLE001 - as in `_read`
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as problem:  # noqa: BLE001 - as in `_read`
             self._on_fault(problem)
             return None
 
-    def _on_fault(self, problem: Exception) -> None:
+    def _on_fault(self, problem: BaseException) -> None:
         self._loop.call_exception_handler(
             {
                 "message": "a protocol failed; its connection is closed",
@@ -320,7 +347,7 @@ class Stream:
         )
         self._fail(problem)
 
-    def _fail(self, failure: Exception | None) -> None:
+    def _fail(self, failure: BaseException | None) -> None:
         """Close at once."""
         self._waiting.clear()
         self._buffered = self._sent = 0
@@ -347,3 +374,7 @@ class Stream:
 
 
 def _ignore(_: bytes) -> None: ...
+
+
+def _reset() -> ConnectionResetError:
+    return ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")

@@ -10,8 +10,8 @@ happened, each by one `recv` and one `send`, without anything in between. What i
 - `listener.Listener` does so with what comes to a listening socket.
 - `close()` watches no more and cuts off what is open.
 
-1. In one turn of the loop at most `MOST_EVENTS` connections are served, and of each at most `stream.READS_AT_ONCE`
-   pieces are read; then the loop's timers and tasks have their turn.
+1. In one turn of the loop at most `MOST_EVENTS` connections are served that something happened to, and as many that
+   have more to read; of each at most `stream.READS_AT_ONCE` pieces are read. Then timers and tasks have their turn.
 2. An exception in one protocol is that connection's end and no other's.
 
 Epoll is Linux's. Elsewhere, for connections with TLS, and without extensions (which make this the slower way), the

@@ -104,6 +104,30 @@ async def test_so_many_are_served_in_one_turn_and_no_more(ours: Ours) -> None:
         await one.until_lost()
 
 
+async def test_so_many_that_wait_in_line_are_served_in_one_turn_and_no_more(ours: Ours) -> None:
+    most = _sockets_py.MOST_EVENTS
+    told = [Told() for _ in range(2 * most + 40)]
+    peers = []
+    for one in told:
+        opened, theirs = a_pair()
+        ours.sockets.adopt(opened, lambda one=one: one).pause_reading()
+        theirs.send(b"x")
+        peers.append(theirs)
+    await turns(10)
+    for one in told:
+        one.transport.resume_reading()
+    served: list[int] = []
+    while len(served) < 20 and sum(served) < len(told):
+        before = sum(bool(one.data) for one in told)
+        await asyncio.sleep(0)
+        served.append(sum(bool(one.data) for one in told) - before)
+    assert [count for count in served if count] == [most, most, 40]
+    for theirs in peers:
+        theirs.close()
+    for one in told:
+        await one.until_lost()
+
+
 async def test_one_that_floods_lets_others_have_their_turn(ours: Ours) -> None:
     flood = bytes(4 * _stream_py.READS_AT_ONCE * MOST_READ)
     async with connected(ours) as (flooded, transport, peer), connected(ours) as (told, _, other):
@@ -125,6 +149,25 @@ async def test_one_that_floods_lets_others_have_their_turn(ours: Ours) -> None:
         # Of its own turn and of an edge that came meanwhile.
         assert 0 < largest <= 2 * _stream_py.READS_AT_ONCE * MOST_READ
         assert told.data == b"me, too"
+
+
+async def test_one_that_is_paused_and_resumed_again_and_again_has_no_more_turns(ours: Ours) -> None:
+    flood = bytes(4 * _stream_py.READS_AT_ONCE * MOST_READ)
+    async with connected(ours) as (flooded, transport, peer):
+        transport.pause_reading()
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, len(flood))
+        sent = peer.socket.send(flood)
+        await turns()
+        for _ in range(50):
+            transport.resume_reading()
+            transport.pause_reading()
+        transport.resume_reading()
+        largest = 0
+        while len(flooded.data) < sent:
+            before = len(flooded.data)
+            await asyncio.sleep(0)
+            largest = max(largest, len(flooded.data) - before)
+        assert 0 < largest <= 2 * _stream_py.READS_AT_ONCE * MOST_READ
 
 
 async def test_one_that_another_one_ends_is_told_nothing_more(ours: Ours) -> None:

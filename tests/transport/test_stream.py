@@ -85,6 +85,14 @@ async def test_pausing_and_resuming_any_number_of_times_tells_everything_once(ma
         assert told.data == b"".join(b"%02d" % number for number in range(30))
 
 
+async def test_what_stands_behind_an_urgent_byte_arrives(maker: Maker) -> None:
+    async with connected(maker) as (told, _, peer):
+        await turns()
+        peer.socket.send(b"abc!", socket.MSG_OOB)
+        peer.socket.send(b"def")
+        await until(lambda: told.data == b"abcdef")
+
+
 # The end of what the peer says
 
 
@@ -119,6 +127,29 @@ async def test_a_peer_that_says_its_last_and_goes_is_noticed_though_nothing_is_r
         assert isinstance(told.failure, ConnectionResetError)
 
 
+async def test_a_peer_that_says_its_last_and_goes_at_the_same_time_is_noticed(ours: Ours) -> None:
+    async with connected(ours, Told(stays_open=True)) as (told, _, peer):
+        await turns()
+        peer.shut()
+        peer.reset()
+        await told.until_lost()
+        assert told.calls == ["made", "eof", "lost"]
+        assert isinstance(told.failure, ConnectionResetError)
+
+
+async def test_a_peer_that_went_while_reading_paused_is_noticed_behind_its_last(ours: Ours) -> None:
+    async with connected(ours, Told(stays_open=True)) as (told, transport, peer):
+        transport.pause_reading()
+        await peer.send(b"last words")
+        peer.shut()
+        peer.reset()
+        await turns()
+        transport.resume_reading()
+        await told.until_lost()
+        assert told.calls == ["made", "data", "eof", "lost"]
+        assert isinstance(told.failure, ConnectionResetError)
+
+
 async def test_a_reset_is_told_as_the_failure(maker: Maker) -> None:
     async with connected(maker) as (told, _, peer):
         peer.reset()
@@ -138,6 +169,17 @@ async def test_what_came_before_a_reset_is_received(ours: Ours) -> None:
         transport.resume_reading()
         await told.until_lost()
         assert told.data == b"last words"
+
+
+async def test_an_answer_to_what_the_peer_does_not_read_to_its_end_is_received(maker: Maker) -> None:
+    async with connected(maker, buffer=4096) as (told, transport, peer):
+        transport.write(MUCH)
+        await turns()
+        peer.socket.send(b"too large")
+        # Of what it has not read its kernel tells by a reset.
+        peer.socket.close()
+        await told.until_lost()
+        assert told.data == b"too large"
 
 
 # Writing
@@ -161,6 +203,13 @@ async def test_all_kinds_of_bytes_are_written(maker: Maker) -> None:
         transport.write(b"")
         transport.writelines([b"four", bytearray(b"five")])
         assert await peer.read_exactly(19) == b"onetwothreefourfive"
+
+
+@pytest.mark.parametrize("nonsense", [5, "text", [1]])
+async def test_what_is_not_bytes_is_not_written(maker: Maker, nonsense: Any) -> None:
+    async with connected(maker) as (_, transport, _):
+        with pytest.raises(TypeError):
+            transport.write(nonsense)
 
 
 async def test_bytes_that_wait_are_not_those_that_the_caller_changes(maker: Maker) -> None:
@@ -188,6 +237,16 @@ async def test_a_slow_peer_pauses_and_resumes_the_writing(maker: Maker) -> None:
         assert await peer.read_exactly(len(MUCH)) == MUCH
         await until(lambda: told.calls.count("resume") == 2)
         assert told.calls == ["made", "pause", "resume", "pause", "resume"]
+
+
+async def test_limits_that_are_lowered_count_at_once(maker: Maker) -> None:
+    async with connected(maker, buffer=4096) as (told, transport, _):
+        transport.set_write_buffer_limits(high=len(MUCH))
+        transport.write(MUCH)
+        await turns()
+        assert "pause" not in told.calls
+        transport.set_write_buffer_limits(high=1000)
+        assert "pause" in told.calls
 
 
 async def test_the_kernel_is_asked_at_once(ours: Ours) -> None:
@@ -297,24 +356,28 @@ async def test_nothing_is_written_and_nothing_raised_after_the_end(ours: Ours) -
         assert await peer.read() == b""
 
 
-async def test_a_protocol_that_fails_loses_its_connection_and_no_other_does(maker: Maker) -> None:
+@pytest.mark.parametrize("problem", [ZeroDivisionError, asyncio.CancelledError])
+async def test_a_protocol_that_fails_loses_its_connection_and_no_other_does(
+    maker: Maker, problem: type[BaseException]
+) -> None:
     class Failing(Told):
         def data_received(self, data: bytes) -> None:
-            raise ZeroDivisionError
+            raise problem
 
     told_of: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told_of.append(context))
     async with connected(maker, Failing()) as (failing, transport, bad), connected(maker) as (told, _, good):
-        await bad.send(b"x")
-        await good.send(b"x")
+        await turns()
+        bad.socket.send(b"x")
+        good.socket.send(b"x")
         await failing.until_lost()
         await until(lambda: told.data == b"x")
-        assert isinstance(told_of[0]["exception"], ZeroDivisionError)
+        assert isinstance(told_of[0]["exception"], problem)
         assert told_of[0]["transport"] is transport
         assert told.calls == ["made", "data"]
 
 
-@pytest.mark.parametrize("method", ["connection_made", "eof_received", "resume_writing"])
+@pytest.mark.parametrize("method", ["connection_made", "eof_received", "pause_writing", "resume_writing"])
 async def test_whatever_call_fails_the_connection_ends(ours: Ours, method: str) -> None:
     told_of: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told_of.append(context))
