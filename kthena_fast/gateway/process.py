@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from kthena_fast.gateway import app, observing
+from kthena_fast.gateway import allocation, app, observing
 from kthena_fast.serving import signals
 from kthena_fast.telemetry import log as application_log
 
@@ -36,6 +36,7 @@ def run(
 ) -> int:
     """Run a gateway until it is told to stop; returns the exit status of the process. See `live`."""
     application_log.configure(settings.log_level, settings.log_format)
+    allocation.keep()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(live(options, settings, source, on_ready, reporter=reporter))
