@@ -44,8 +44,13 @@ cdef class Journey:
     cdef Forwarder_c _forwarder
     cdef RequestMetrics_c _metrics
 
-    @cython.locals(passage=Passage, forwarding=Forwarding_c)
+    @cython.locals(passage=Passage)
     cpdef serve_at_once(self, Exchange_c exchange, downstream, done)
+    @cython.locals(passage=Passage)
+    cpdef Passage begin(self, Exchange_c exchange, downstream, done)
+    @cython.locals(forwarding=Forwarding_c)
+    cpdef proceed(self, Passage passage)
+    cpdef refuse(self, Passage passage, problem)
     @cython.locals(passage=Passage)
     cdef Passage _begin(self, Exchange_c exchange, downstream)
     @cython.locals(problem=str)

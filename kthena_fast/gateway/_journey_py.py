@@ -90,6 +90,15 @@ class Passage:
             self._journey.on_cancelled(self, reason)
             self._journey.settle(self)
 
+    def on_body(self, body: bytes) -> None:
+        """What it was begun without has come."""
+        self.exchange.body = body
+        self._journey.proceed(self)
+
+    def on_no_body(self, problem: errors.GatewayError) -> None:
+        """It does not come, or is not taken."""
+        self._journey.refuse(self, problem)
+
     def end_turn(self) -> None:
         """Settle its account by what the engine did, before the record says what the gateway made of that."""
         if self.turn is not None:
@@ -179,25 +188,44 @@ class Journey:
     ) -> Passage | None:
         """The same for a request whose body has come, without waiting for anything; `done` is called once it is
         settled. What is returned may be cancelled; None: it is settled already."""
+        passage = self.begin(exchange, downstream, done)
+        if passage is None:
+            return None
+        self.proceed(passage)
+        return None if passage.is_settled else passage
+
+    def begin(self, exchange: Exchange, downstream: Downstream, done: Callable[[Exchange], object]) -> Passage | None:
+        """The steps before the body, as `serve_at_once` takes them; what is returned waits for `Passage.on_body` or
+        `Passage.on_no_body`."""
         passage = self._begin(exchange, downstream)
         passage.done = done
         try:
-            if self._is_model_list(exchange):
-                self._list_models(passage)
-            else:
+            if not self._is_model_list(exchange):
                 _require_inference(exchange)
-                self._enter(passage, self._understand(passage))
-                if passage.server is None:
-                    passage.go_on(self._wait_and_forward(passage))
-                    return passage
-                forwarding = self._set_out(passage)
-                if not forwarding.start(passage.on_over):
-                    passage.go_on(forwarding.complete())
                 return passage
+            self._list_models(passage)
         except Exception as problem:  # noqa: BLE001 - whatever it is, the client is told
             self._fail(passage, problem)
         self.settle(passage)
         return None
+
+    def proceed(self, passage: Passage) -> None:
+        """The steps behind it."""
+        try:
+            self._enter(passage, self._understand(passage))
+            if passage.server is None:
+                passage.go_on(self._wait_and_forward(passage))
+                return
+            forwarding = self._set_out(passage)
+            if not forwarding.start(passage.on_over):
+                passage.go_on(forwarding.complete())
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the client is told
+            self.refuse(passage, problem)
+
+    def refuse(self, passage: Passage, problem: Exception) -> None:
+        """Tell the client, and settle it."""
+        self._fail(passage, problem)
+        self.settle(passage)
 
     async def finish(self, passage: Passage, rest: Coroutine[Any, Any, None]) -> None:
         """Take the steps that are left, whatever comes of them."""

@@ -34,11 +34,10 @@ cdef class Lane:
     cdef list _fields
     # the body
     cdef long long _length, _missing, _held
-    cdef list _pieces
-    cdef bytes _whole
-    cdef object _arrival, _progress
+    cdef bytes _body, _whole
+    cdef object _progress
     # the answer
-    cdef object _passage, _task
+    cdef object _passage
     cdef bint _keep_alive, _complete
     cdef readonly bint started
 
@@ -59,17 +58,22 @@ cdef class Lane:
     cdef _answer_at_once(self, problem, bytes request_id)
     @cython.locals(exchange=Exchange_c, path=str, query=str, budget=Budget_c, length="long long")
     cdef _begin(self, bytes target, list fields, bytes request_id, bytes kind)
+    cdef _begin_early(self, Exchange_c exchange)
     cdef _hand_over(self, bytes data)
 
     cdef _await_body(self, long long length, bytes rest)
 
     @cython.locals(rest=bytes, at=Py_ssize_t)
     cdef bytes _take_body(self, bytes data)
+    @cython.locals(end=Py_ssize_t)
     cdef _keep(self, bytes data, Py_ssize_t at)
-    cdef _on_piece(self, Py_ssize_t size)
+    cdef _on_piece(self)
+    @cython.locals(came="long long")
+    cdef bint _is_held(self) except -1
+    cdef _stop_waiting(self)
 
-    @cython.locals(whole=bytes)
-    cdef bytes _take_pieces(self)
+    @cython.locals(whole=bytes, body=bytes)
+    cdef bytes _take_whole(self)
     cpdef _on_served(self, Exchange_c exchange)
     @cython.locals(waiting=bytes)
     cpdef _go_on(self)

@@ -5,8 +5,8 @@ Rules
    blank line is; then it gets the body, of exactly the length that was announced. So llhttp and this file cannot
    disagree about where the next request begins.
 2. The bytes of a head are kept until it is whole: they are what aiohttp gets if the request is not for here.
-3. One request at a time, and no task for one whose body came with its head (`journey`, rule 5). What comes behind it
-   waits as bytes, `MAX_WAITING` and one read at most; then reading pauses.
+3. One request at a time, and no task for one that need not wait for more than its body (`journey`, rule 5). What comes
+   behind it waits as bytes, `MAX_WAITING` and one read at most; then reading pauses.
 4. An answer that begins before the whole body has come says `Connection: close`: what is left would be read as the
    next request.
 5. No task and no timer waits for bytes. Deadlines are coarse, and a connection that is served quickly sets none.
@@ -44,7 +44,8 @@ MAX_WAITING: Final = 64 * 1024
 """Bytes that may come behind the request that is served before reading pauses."""
 
 MOST_AT_ONCE: Final = 8 * 1024 * 1024
-"""Bytes of a body for which room is taken with its first piece. (Memory that is not written yet costs nothing.)"""
+"""Bytes of a body for which room is taken with its first piece; a larger one gets twice what it needs, again and again.
+(Memory that is not written yet costs nothing.)"""
 
 LINGER: Final = 10.0
 """Seconds in which what a client still sends is thrown away, so that closing does not take its answer from it."""
@@ -73,7 +74,7 @@ class Lane:
     """See `lane.Lane`."""
 
     __slots__ = (
-        "_arrival",
+        "_body",
         "_complete",
         "_ending",
         "_fields",
@@ -99,14 +100,12 @@ class Lane:
         "_passage",
         "_peer",
         "_phase",
-        "_pieces",
         "_pressure",
         "_probing",
         "_progress",
         "_send",
         "_state",
         "_target",
-        "_task",
         "_transport",
         "_trusted",
         "_waiting",
@@ -155,14 +154,14 @@ class Lane:
         self._length = 0
         self._missing = 0
         self._held = 0
-        self._pieces: list[bytes] = []
+        self._body = b""
+        """All of it, if it came in one piece."""
         self._whole: bytearray | None = None
-        """Where the pieces are put instead, if the first was not all of it."""
-        self._arrival: asyncio.Future[None] | None = None
+        """Where the pieces are put otherwise."""
         self._progress: bodies.Progress | None = None
+        """While the journey waits for the rest of it."""
         # the answer
         self._passage: Passage | None = None
-        self._task: asyncio.Task[None] | None = None
         self._keep_alive = True
         self._complete = False
         self.started = False
@@ -196,8 +195,6 @@ class Lane:
     def data_received(self, data: bytes) -> None:
         if self._missing:
             data = self._take_body(data)
-            if not data:
-                return
         if self._phase == _BETWEEN:
             self._read_head(data)
         elif self._phase == _SERVING:
@@ -205,6 +202,8 @@ class Lane:
             if len(self._waiting) > MAX_WAITING and not self._is_paused:
                 self._is_paused = True
                 self._transport.pause_reading()
+            if self._progress is not None:
+                self._on_piece()
 
     def eof_received(self) -> bool:
         """The client sends no more. Whether the connection stays open: for a request that came whole, until its
@@ -229,11 +228,8 @@ class Lane:
         self._way.lanes.discard(self)
         self._way.connection_lost()
         # A client that has its whole answer has not left it.
-        if not self._complete:
-            if self._passage is not None:
-                self._passage.cancel()
-            elif self._task is not None:
-                self._task.cancel()
+        if not self._complete and self._passage is not None:
+            self._passage.cancel()
 
     # What the life of the process calls
 
@@ -383,12 +379,23 @@ class Lane:
         budget = way.budget
         length = self._length
         if self._missing or length > self._max_body_bytes or not budget.has_room_for(length):
-            self._task = self._loop.create_task(self._serve(exchange))
+            self._begin_early(exchange)
             return
         budget.hold(length)
         self._held = length
-        exchange.body = self._take_pieces()
+        exchange.body = self._take_whole()
         self._passage = way.journey.serve_at_once(exchange, self, self._on_served)
+
+    def _begin_early(self, exchange: Exchange) -> None:
+        """Begin before the whole body is here, or without it: it is too large, too late, or one too many."""
+        way = self._way
+        self._passage = way.journey.begin(exchange, self, self._on_served)
+        if self._passage is None:
+            return
+        if self._length > self._max_body_bytes:
+            self._passage.on_no_body(errors.body_too_large(self._max_body_bytes))
+        elif self._is_held():
+            self._progress = bodies.Progress(way.deadlines, way.settings.body_timeout, self._on_late_body)
 
     def _hand_over(self, data: bytes) -> None:
         """From here on the connection is aiohttp's, beginning with these bytes."""
@@ -441,72 +448,61 @@ class Lane:
             parser.feed_data(data)
         if self._length <= self._max_body_bytes:
             self._keep(data, at)
-        if self._arrival is not None and not self._arrival.done():
-            self._on_piece(len(data))
         return rest
 
     def _keep(self, data: bytes, at: int) -> None:
-        """Keep a piece. Room for all of the body is taken only now: a client may announce much and send nothing."""
+        """Keep a piece. Room for the others is taken only now: a client may announce much and send nothing."""
+        end = at + len(data)
         if self._whole is None:
-            if at or not self._missing or self._length > MOST_AT_ONCE:
-                self._pieces.append(data)
+            if end == self._length:
+                self._body = data
                 return
-            self._whole = whole_room.blank(self._length)
+            self._whole = whole_room.blank(min(self._length, max(MOST_AT_ONCE, end)))
+        elif end > len(self._whole):
+            self._whole = whole_room.grown(self._whole, min(self._length, 2 * end))
         whole_room.put(self._whole, at, data)
 
-    def _on_piece(self, size: int) -> None:
-        """One more piece came for which `read` waits."""
+    def _on_piece(self) -> None:
+        """One more piece came for which the journey waits."""
         assert self._progress is not None
-        assert self._arrival is not None
         self._progress.moved()
-        try:
-            self._way.budget.hold(size)
-        except errors.GatewayError as problem:
-            self._arrival.set_exception(problem)
-            return
-        self._held += size
-        if not self._missing:
-            self._arrival.set_result(None)
+        if self._is_held() and not self._missing:
+            self._stop_waiting()
+            assert self._passage is not None
+            self._passage.on_body(self._take_whole())
 
-    async def read(self) -> bytes:
-        """The whole body; GatewayError where it is too large, too late, or one too many."""
-        if self._length > self._max_body_bytes:
-            raise errors.body_too_large(self._max_body_bytes)
+    def _is_held(self) -> bool:
+        """Count in what has come; False: that was too much, and the client is told."""
         came = self._length - self._missing
-        self._way.budget.hold(came)
+        try:
+            self._way.budget.hold(came - self._held)
+        except errors.GatewayError as problem:
+            assert self._passage is not None
+            self._passage.on_no_body(problem)
+            return False
         self._held = came
-        if self._missing:
-            self._arrival = self._loop.create_future()
-            self._progress = bodies.Progress(self._way.deadlines, self._way.settings.body_timeout, self._on_late_body)
-            try:
-                await self._arrival
-            finally:
-                self._progress.done()
-                self._progress = None
-                self._arrival = None
-        return self._take_pieces()
+        return True
 
-    def _take_pieces(self) -> bytes:
+    def _stop_waiting(self) -> None:
+        if self._progress is not None:
+            self._progress.done()
+            self._progress = None
+
+    def _take_whole(self) -> bytes:
         whole = self._whole
         if whole is not None:
             self._whole = None
             return whole_room.sealed(whole)
-        pieces = self._pieces
-        self._pieces = []
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = self._body
+        self._body = b""
+        return body
 
     # The request
 
-    async def _serve(self, exchange: Exchange) -> None:
-        try:
-            await self._way.journey.serve(exchange, self, self.read)
-        finally:
-            self._on_served(exchange)
-
     def _on_served(self, exchange: Exchange) -> None:
-        self._task = None
         self._passage = None
-        self._pieces = []
+        self._stop_waiting()
+        self._body = b""
         self._whole = None
         if self._held:
             self._way.budget.release(self._held)
@@ -645,8 +641,8 @@ class Lane:
         self._refuse(errors.request_timeout("request head"))
 
     def _on_late_body(self) -> None:
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_exception(errors.request_timeout("request body"))
+        assert self._passage is not None
+        self._passage.on_no_body(errors.request_timeout("request body"))
 
     def _probe(self, waited: float) -> None:
         """Ask a client that sends no more whether it is still there.

@@ -10,6 +10,12 @@ cdef inline bytes blank(Py_ssize_t size):
     return PyBytes_FromStringAndSize(NULL, size)
 
 
+cdef inline bytes grown(bytes whole, Py_ssize_t size):
+    cdef bytes room = blank(size)
+    put(room, 0, whole)
+    return room
+
+
 cdef inline int put(bytes whole, Py_ssize_t at, bytes piece) except -1:
     if at < 0 or PyBytes_GET_SIZE(piece) > PyBytes_GET_SIZE(whole) - at:
         raise IndexError("outside of the body")

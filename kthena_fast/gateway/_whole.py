@@ -10,6 +10,11 @@ def blank(size: int) -> bytearray:
     return bytearray(size)
 
 
+def grown(whole: bytearray, size: int) -> bytearray:
+    """As much room as ``size``, which is more, with what was put."""
+    return whole + bytearray(size - len(whole))
+
+
 def put(whole: bytearray, at: int, piece: bytes) -> None:
     """Put a piece, which lies in it, into its place."""
     whole[at : at + len(piece)] = piece

@@ -6,9 +6,9 @@
 2. A request takes a snapshot twice: it matches on one, and its target and pod are drawn on the one of its turn.
 3. Whatever happens, a request is settled exactly once: its metrics moved, its line written, its permit given back.
 4. A cancellation is the client leaving, unless the drain's time is over (`downstream.LEAVING`): then it is answered.
-5. A request whose body has come, whose turn it is and for whose pod a connection waits needs no task: its steps are
-   taken at once (`Journey.serve_at_once`) and the engine's answer settles it. At the first step that must wait a task
-   goes on from there. The steps are the same.
+5. A request whose turn it is and for whose pod a connection waits needs no task, also where its body comes in pieces:
+   its steps are taken at once (`Journey.serve_at_once`; `Journey.begin`, `Passage.on_body`) and the engine's answer
+   settles it. At the first step that must wait a task goes on from there. The steps are the same.
 """
 
 from __future__ import annotations

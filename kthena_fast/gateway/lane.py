@@ -9,7 +9,7 @@
 - Both ways give the same answers: status, headers (but `Date` and the request's id) and body.
 - `serves` says whether a request is under way. `close_idle` closes the connection unless one is; `shut` closes it
   whatever is under way.
-- A client that leaves cancels the task of its request. One that only closes its own direction, before its answer has
+- A client that leaves cancels its request. One that only closes its own direction, before its answer has
   begun, is still answered.
 """
 

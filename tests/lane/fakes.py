@@ -12,7 +12,7 @@ from kthena_fast.exchange.downstream import Downstream
 from kthena_fast.exchange.record import Exchange
 from kthena_fast.gateway import replies
 from kthena_fast.gateway.inference import InferenceWay
-from kthena_fast.gateway.journey import Journey, Read
+from kthena_fast.gateway.journey import Journey
 from kthena_fast.gateway.state import State
 from kthena_fast.routing.snapshot import Pod
 from kthena_fast.settings import Settings
@@ -96,7 +96,7 @@ class Handing:
 
 
 class Noting(Journey):
-    """Reads the body and answers, while `go` is set."""
+    """Answers what has come, while `go` is set."""
 
     def __init__(self) -> None:
         self.exchanges: list[Exchange] = []
@@ -107,40 +107,55 @@ class Noting(Journey):
     def count_refusal(self, error: GatewayError) -> None:
         self.refused.append(error.status)
 
-    async def serve(self, exchange: Exchange, downstream: Downstream, read: Read) -> None:
-        exchange.body = await read()
-        self.exchanges.append(exchange)
-        await self.go.wait()
-        replies.send(downstream, 200, b"text/plain", b"%d" % len(self.exchanges), b"id")
-
     def serve_at_once(self, exchange: Exchange, downstream: Downstream, done: Callable[[Exchange], object]) -> Any:
-        if self.go.is_set():
-            self.exchanges.append(exchange)
-            replies.send(downstream, 200, b"text/plain", b"%d" % len(self.exchanges), b"id")
-            done(exchange)
-            return None
-        return Waiting(self, exchange, downstream, done)
+        passage = self.begin(exchange, downstream, done)
+        passage.on_body(exchange.body)
+        return passage
+
+    def begin(self, exchange: Exchange, downstream: Downstream, done: Callable[[Exchange], object]) -> Any:
+        return Begun(self, exchange, downstream, done)
 
     def requests(self) -> list[bytes]:
         """What an engine would get."""
         return [_to_engine(exchange) for exchange in self.exchanges]
 
 
-class Waiting:
-    """A passage of a request that waits for `go`."""
+class Begun:
+    """A passage of a request that waits for its body, and then for `go`."""
 
     def __init__(
         self, journey: Noting, exchange: Exchange, downstream: Downstream, done: Callable[[Exchange], object]
     ) -> None:
-        self._task = asyncio.ensure_future(journey.serve(exchange, downstream, self._read))
-        self._task.add_done_callback(lambda _: done(exchange))
-        self._body = exchange.body
+        self._journey = journey
+        self._exchange = exchange
+        self._downstream = downstream
+        self._done = done
+        self._task: asyncio.Task[None] | None = None
 
-    async def _read(self) -> bytes:
-        return self._body
+    def on_body(self, body: bytes) -> None:
+        self._exchange.body = body
+        self._journey.exchanges.append(self._exchange)
+        if self._journey.go.is_set():
+            self._answer()
+        else:
+            self._task = asyncio.ensure_future(self._wait())
+
+    def on_no_body(self, problem: GatewayError) -> None:
+        replies.refuse(self._downstream, problem, b"id")
+        self._done(self._exchange)
 
     def cancel(self, reason: str = "") -> None:
-        self._task.cancel(reason)
+        if self._task is not None:
+            self._task.cancel(reason)
+        self._done(self._exchange)
+
+    async def _wait(self) -> None:
+        await self._journey.go.wait()
+        self._answer()
+
+    def _answer(self) -> None:
+        replies.send(self._downstream, 200, b"text/plain", b"%d" % len(self._journey.exchanges), b"id")
+        self._done(self._exchange)
 
 
 def _to_engine(exchange: Exchange) -> bytes:

@@ -250,7 +250,7 @@ async def test_connections_beyond_their_number_are_closed_unheard(module: Module
 
 
 @both
-@pytest.mark.parametrize("size", [3, 100_000, _lane_py.MOST_AT_ONCE + 1])
+@pytest.mark.parametrize("size", [3, 100_000, _lane_py.MOST_AT_ONCE + 1, 3 * _lane_py.MOST_AT_ONCE])
 def test_a_body_in_pieces_is_one_body(module: ModuleType, size: int) -> None:
     body = (bytes(range(256)) * (size // 256 + 1))[:size]
     data = running.request(body)
@@ -259,3 +259,16 @@ def test_a_body_in_pieces_is_one_body(module: ModuleType, size: int) -> None:
         engine_got, _, _, _ = _outcome(module, _cut(data, cuts))
         assert len(engine_got) == 1
         assert engine_got[0].endswith(body)
+
+
+@both
+async def test_a_request_is_served_when_the_last_piece_of_its_body_comes(module: ModuleType) -> None:
+    stage = Stage(module)
+    await stage.say(CHAT[:-1])
+    assert not stage.transport.written
+    stage.lane.data_received(CHAT[-1:] + CHAT)
+    assert stage.transport.written.count(b"HTTP/1.1 200 OK\r\n") == 1, "without a task, and before what is behind it"
+    await stage.rest()
+    assert stage.transport.written.count(b"HTTP/1.1 200 OK\r\n") == 2
+    assert stage.way.budget.held == 0
+    stage.leave()
