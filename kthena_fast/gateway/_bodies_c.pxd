@@ -5,6 +5,7 @@ import cython
 cdef class Budget:
     cdef readonly long long limit
     cdef public long long held
+    cdef long long _most
 
     cpdef bint has_room_for(self, long long count) except -1
     cpdef hold(self, long long count)

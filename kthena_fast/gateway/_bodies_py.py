@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 class Budget:
     """Bytes that may be held at one moment, all requests together."""
 
-    __slots__ = ("held", "limit")
+    __slots__ = ("_most", "held", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held = 0
+        self._most = 0
 
     def has_room_for(self, count: int) -> bool:
         return self.held + count <= self.limit
@@ -30,9 +31,15 @@ class Budget:
                 f"The gateway holds as many bytes of request bodies as it may (MAX_BUFFERED_BYTES, {self.limit})."
             )
         self.held += count
+        self._most = max(self._most, self.held)
 
     def release(self, count: int) -> None:
         self.held -= count
+
+    def take_most(self) -> int:
+        """How many there were at most since this was asked last."""
+        most, self._most = self._most, self.held
+        return most
 
 
 class Hold:

@@ -23,7 +23,7 @@ from aiohttp import web
 from kthena_fast import __version__, scheduling
 from kthena_fast.auth.identity import Identifier
 from kthena_fast.core import _choice
-from kthena_fast.gateway import debug, inference, pages, router_config, runtime, tls
+from kthena_fast.gateway import allocation, debug, inference, pages, router_config, runtime, tls
 from kthena_fast.gateway.fairness import Fairness
 from kthena_fast.gateway.journey import Journey
 from kthena_fast.gateway.observing import Observer
@@ -196,6 +196,7 @@ class Gateway:
         pages_of_debug.router.add_get(runtime.PATH, runtime.page(state, self._way, pool, deadlines))
         await self._serve(pages_of_debug, opened)
 
+        self._tasks.append(asyncio.create_task(allocation.give_back(self._way.budget), name="memory"))
         lag = LoopLag(loop, self.registry)
         lag.start()
         self._closing.callback(lag.stop)
