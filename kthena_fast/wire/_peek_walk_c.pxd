@@ -85,8 +85,11 @@ cdef str _text(Peek found, bytes data, Py_ssize_t start, Py_ssize_t end)
 cdef object _budget(bytes data, Py_ssize_t start, Py_ssize_t end)
 @cython.locals(number="long long", at=Py_ssize_t)
 cdef long long count(bytes data, Py_ssize_t start, Py_ssize_t end) except -2
-@cython.locals(start=Py_ssize_t, byte="unsigned char")
+@cython.locals(start=Py_ssize_t)
 cdef Py_ssize_t string(Peek found, bytes data, Py_ssize_t at, Py_ssize_t end) except -2
+cdef Py_ssize_t _special_end(Peek found, bytes data, Py_ssize_t at, Py_ssize_t end) except -2
+@cython.locals(marks="unsigned long long", past=Py_ssize_t, here=Py_ssize_t, after=Py_ssize_t)
+cdef Py_ssize_t _blocks_end(Peek found, bytes data, Py_ssize_t at, Py_ssize_t end) except -2
 @cython.locals(code=int)
 cdef Py_ssize_t _escape(Peek found, bytes data, Py_ssize_t at, Py_ssize_t end) except -2
 @cython.locals(start=Py_ssize_t, first=Py_ssize_t, fraction=Py_ssize_t)

@@ -278,18 +278,62 @@ def string(found: Peek, data: bytes, at: int, end: int) -> int:
         at = scan.plain_end(data, at, end)
         if at >= end:
             return -1
-        byte = data[at]
-        if byte == _QUOTE:
+        if data[at] == _QUOTE:
             found._size = at - start - found._less
             return at + 1
-        at = _escape(found, data, at + 1, end) if byte == _BACKSLASH else scan.sequence_end(data, at, end)
+        at = _special_end(found, data, at, end)
         if at < 0:
             return -1
 
 
+def _special_end(found: Peek, data: bytes, at: int, end: int) -> int:
+    """What is not plain, and as much behind it as can be passed at once."""
+    if data[at] == _BACKSLASH:
+        found._escaped = True
+        while at < end and data[at] == _BACKSLASH:
+            at = _escape(found, data, at + 1, end)
+            if at < 0:
+                return -1
+        if data[at - 2] != _BACKSLASH:
+            # It was one of six letters, and such text has few others.
+            return at
+    else:
+        at = scan.sequences_end(data, at, end)
+    return _blocks_end(found, data, at, end) if at >= 0 else -1
+
+
+def _blocks_end(found: Peek, data: bytes, at: int, end: int) -> int:
+    """Blocks of text and of what seldom comes alone: escaped line ends and quotes, characters of several bytes.
+
+    Where a block begins does not hang on what was found in the one before, so the processor need not wait for that.
+    """
+    while end - at >= scan.BLOCK:
+        marks = scan.marks(data, at)
+        past = at + scan.BLOCK
+        while marks:
+            here = at + scan.first(marks)
+            if data[here] == _BACKSLASH:
+                if here + 1 == end or not _SHORT[data[here + 1]]:
+                    return here
+                found._escaped = True
+                found._less += 1
+                after = here + 2
+            elif data[here] == _QUOTE:
+                return here
+            else:
+                after = scan.sequences_end(data, here, end)
+                if after < 0:
+                    return -1
+            if after >= past:
+                past = after
+                break
+            marks = marks >> (after - at) << (after - at)
+        at = past
+    return at
+
+
 def _escape(found: Peek, data: bytes, at: int, end: int) -> int:
     """What stands behind a backslash."""
-    found._escaped = True
     if at >= end:
         return -1
     if data[at] != _U:

@@ -68,9 +68,29 @@ cdef extern from *:
             at++;
         return at;
     }
+    /* A bit for each of 64 bytes: set where that would stop. */
+    static inline unsigned long long kthena_marks(const unsigned char *at)
+    {
+        unsigned long long marks = 0;
+    #ifdef __SSE2__
+        const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\\\'), blank = _mm_set1_epi8(' ');
+        for (int place = 0; place < 64; place += 16) {
+            const __m128i bytes = _mm_loadu_si128((const __m128i *) (at + place));
+            const __m128i found = _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash));
+            const int hits = _mm_movemask_epi8(_mm_or_si128(found, _mm_cmplt_epi8(bytes, blank)));
+            marks |= (unsigned long long) hits << place;
+        }
+    #else
+        for (int place = 0; place < 64; place++)
+            marks |= (unsigned long long) (kthena_plain_end(at + place, at + place + 1) == at + place) << place;
+    #endif
+        return marks;
+    }
     #endif
     """
     const unsigned char *kthena_plain_end(const unsigned char *, const unsigned char *) nogil
+    unsigned long long kthena_marks(const unsigned char *) nogil
+    int __builtin_ctzll(unsigned long long) nogil
     const unsigned char *kthena_find(
         const unsigned char *, const unsigned char *, const unsigned char *, Py_ssize_t) nogil
 
@@ -163,6 +183,19 @@ cdef inline Py_ssize_t plain_end(bytes data, Py_ssize_t at, Py_ssize_t end) exce
     return kthena_plain_end(base + at, base + end) - base
 
 
+cdef enum:
+    BLOCK = 64
+
+
+cdef inline unsigned long long marks(bytes data, Py_ssize_t at) except? 1:
+    cdef const unsigned char *base = data
+    return kthena_marks(base + at)
+
+
+cdef inline int first(unsigned long long marks) noexcept:
+    return __builtin_ctzll(marks)
+
+
 cdef inline Py_ssize_t sequence_end(bytes data, Py_ssize_t at, Py_ssize_t end) except? -2:
     cdef const unsigned char *base = data
     cdef unsigned char lead, least = 0x80, most = 0xBF
@@ -193,6 +226,14 @@ cdef inline Py_ssize_t sequence_end(bytes data, Py_ssize_t at, Py_ssize_t end) e
         if base[further] & 0xC0 != 0x80:
             return -1
     return at + size
+
+
+cdef inline Py_ssize_t sequences_end(bytes data, Py_ssize_t at, Py_ssize_t end) except? -2:
+    cdef const unsigned char *base = data
+    while True:
+        at = sequence_end(data, at, end)
+        if at < 0 or at >= end or base[at] < 0x80:
+            return at
 
 
 cdef inline Py_ssize_t literal_end(bytes data, Py_ssize_t at, Py_ssize_t end) except? -2:

@@ -25,7 +25,10 @@ _HEX4: Final = re.compile(rb"[0-9A-Fa-f]{4}")
 _QUOTE: Final = ord('"')
 _COLON: Final = re.compile(rb"[ \t\n\r]*+:[ \t\n\r]*+")
 _OPENING: Final = b"{["
+_ASCII: Final = 0x80
 
+BLOCK: Final = 64
+"""Bytes that are marked at once."""
 
 COMPILED: bool = False
 """Whether these are the functions in C, and who uses them is compiled."""
@@ -84,6 +87,21 @@ def plain_end(data: bytes, at: int, end: int) -> int:
     return match.end() if match else end
 
 
+def marks(data: bytes, at: int) -> int:
+    """A bit for each of the ``BLOCK`` bytes from ``at`` on, which are all there: whether ``plain_end`` stops there."""
+    found = 0
+    place = plain_end(data, at, at + BLOCK)
+    while place < at + BLOCK:
+        found |= 1 << place - at
+        place = plain_end(data, place + 1, at + BLOCK)
+    return found
+
+
+def first(marks: int) -> int:
+    """The place of the lowest bit that is set; one is."""
+    return (marks & -marks).bit_length() - 1
+
+
 def sequence_end(data: bytes, at: int, end: int) -> int:
     """After the character of several bytes at ``at``; -1: it is none, or no UTF-8 (RFC 3629)."""
     for size in (2, 3, 4):
@@ -93,6 +111,14 @@ def sequence_end(data: bytes, at: int, end: int) -> int:
         except UnicodeDecodeError:
             continue
     return -1
+
+
+def sequences_end(data: bytes, at: int, end: int) -> int:
+    """After such a character and all those that follow it; -1: one of them is none."""
+    while True:
+        at = sequence_end(data, at, end)
+        if at < 0 or at >= end or data[at] < _ASCII:
+            return at
 
 
 def literal_end(data: bytes, at: int, end: int) -> int:

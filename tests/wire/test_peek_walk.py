@@ -70,6 +70,32 @@ def test_any_text_is_plain(walks: ModuleType, text: str, ascii_only: bool) -> No
     assert check(walks, body)
 
 
+GOOD = [
+    b"a" * 13,
+    b"a" * 63,
+    b"\\n",
+    b'\\"',
+    b"\\\\",
+    b"\\u00e9",
+    b"\\ud83d\\ude00",
+    b"\xc3\xa9",
+    b"\xe6\x97\xa5\xf0\x9f\x98\x80",
+]
+BAD = [b"\\", b"\\x", b"\x1f", b"\xff", b"\xc3", b"\\udc00", b'"']
+
+
+@given(st.lists(st.sampled_from(GOOD), max_size=40), st.sampled_from([b"", *BAD]), st.integers(0, 40))
+@example([b"a" * 13] * 4 + [b"\\n", b"a" * 63] + [b"\\\\"] * 33, b"", 0)
+@example([b"\\n", b"a" * 63, b'\\"', b"a" * 63], b"", 0)
+@example([b"\\n", b"a" * 63, b"\xe6\x97\xa5\xf0\x9f\x98\x80", b"a" * 63], b"", 0)
+def test_a_long_string_is_walked_if_nothing_in_it_is_bad(
+    walks: ModuleType, pieces: list[bytes], bad: bytes, at: int
+) -> None:
+    inner = b"".join([*pieces[:at], bad, *pieces[at:]])
+    # A backslash may have made what follows it another escape.
+    assert check(walks, b'{"model":"' + inner + b'","prompt":["' + inner + b'"]}') or bad
+
+
 @given(st.from_regex(r"[0-9.eE+-]{1,20}", fullmatch=True))
 def test_a_number_is_walked_only_if_a_decoder_takes_it(walks: ModuleType, number: str) -> None:
     for body in (f'{{"max_tokens":{number}}}', f'{{"prompt":[{number}]}}', f'{{"prompt":[["a"],{number} ] }}'):

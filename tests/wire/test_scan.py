@@ -41,3 +41,12 @@ PIECES = st.lists(st.sampled_from([b"{", b"[", b"}", b"]", b'"', b"\\", b'"a"', 
 def test_an_object_ends_where_its_brackets_do(first: bytes, rest: list[bytes]) -> None:
     data = first + b"".join(rest)
     assert scan.value_end(data, 0, len(data)) == after_brackets(data)
+
+
+@given(st.binary(min_size=scan.BLOCK, max_size=scan.BLOCK + 8))
+def test_marks_are_where_text_is_not_plain(data: bytes) -> None:
+    at = len(data) - scan.BLOCK
+    marks = scan.marks(data, at)
+    places = [place for place in range(scan.BLOCK) if scan.plain_end(data, at + place, at + place + 1) == at + place]
+    assert [place for place in range(scan.BLOCK) if marks >> place & 1] == places
+    assert not places or scan.first(marks) == places[0]
