@@ -35,8 +35,8 @@ def planted(rounds: int) -> Callable[[], object]:
 
 async def count(marks: ctypes.CDLL, log: Path, names: list[str]) -> None:
     for name in names:
-        make, fair = operations.OPERATIONS[name]
-        async with operations.gateway(log, fair=fair) as gateway:
+        make, fair, pods = operations.OPERATIONS[name]
+        async with operations.gateway(log, fair=fair, pods=pods) as gateway:
             operation = make(gateway, planted(PLANTED.get(name, 0)))
             await operation.prepare(operation.times)
             await operation.run(operation.times)

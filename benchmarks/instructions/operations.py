@@ -324,17 +324,17 @@ class Made:
 
 
 @contextlib.asynccontextmanager
-async def gateway(log: Path, *, fair: bool) -> AsyncIterator[Made]:
-    """One with the access log and the metrics on, and with fairness or without; its one pod is not there."""
+async def gateway(log: Path, *, fair: bool, pods: int) -> AsyncIterator[Made]:
+    """One with the access log and the metrics on, and with fairness or without; its pods are not there."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, in_memory.Loop)
     settings = Settings(
         access_log_output=str(log),
         enable_fairness_scheduling=fair,
-        # The pod has no metrics to read.
+        # The pods have no metrics to read.
         metrics_scrape_interval=86_400.0,
     )
-    source = running.Given(running.objects(["10.0.0.1:8000"]))
+    source = running.Given(running.objects(f"10.0.0.{number + 1}:8000" for number in range(pods)))
     options = app.Options("127.0.0.1", 0, metrics_port=0, debug_port=0, own_sockets=False)
     async with app.running(options, settings, source) as started:
         await source.begun.wait()
@@ -370,14 +370,18 @@ class _Nobody:
     def abort(self) -> None: ...
 
 
-OPERATIONS: dict[str, tuple[Callable[[Made, Callable[[], object]], Operation], bool]] = {
-    "calibration": (Calibration, True),
-    "request": (Requests, True),
-    "request_unfair": (Requests, False),
-    "lane_parse": (Parses, True),
-    "steps": (Steps, True),
-    "steps_unfair": (Steps, False),
-    "relay_chunk": (Chunks, True),
-    "transport_piece": (Pieces, True),
+PODS = 100
+"""Where there are many: each has had a request before anything is counted."""
+
+OPERATIONS: dict[str, tuple[Callable[[Made, Callable[[], object]], Operation], bool, int]] = {
+    "calibration": (Calibration, True, 1),
+    "request": (Requests, True, 1),
+    "request_unfair": (Requests, False, 1),
+    "request_pods": (Requests, True, PODS),
+    "lane_parse": (Parses, True, 1),
+    "steps": (Steps, True, 1),
+    "steps_unfair": (Steps, False, 1),
+    "relay_chunk": (Chunks, True, 1),
+    "transport_piece": (Pieces, True, 1),
 }
-"""Name -> what does it, and whether fairness is on."""
+"""Name -> what does it, whether fairness is on, and how many pods there are."""

@@ -87,8 +87,8 @@ def _show_interpreted(console: Console, name: str, folder: Path) -> None:
 
 
 async def _natively(name: str, folder: Path, profile: cProfile.Profile) -> None:
-    make, fair = operations.OPERATIONS[name]
-    async with operations.gateway(folder / "access.log", fair=fair) as gateway:
+    make, fair, pods = operations.OPERATIONS[name]
+    async with operations.gateway(folder / "access.log", fair=fair, pods=pods) as gateway:
         operation = make(gateway, int)
         await operation.prepare(NATIVE_TIMES)
         profile.enable()

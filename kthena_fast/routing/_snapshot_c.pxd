@@ -21,13 +21,16 @@ cdef class Census:
 
 @cython.final
 cdef class Pod:
-    cdef public str key, server, namespace, name, host, server_name
-    cdef public int port
-    cdef public bint tls
+    # What each request looks at, side by side.
+    cdef public str name
     cdef public bytes prefix, authority
-    cdef public long long in_flight, place
     cdef public object connections
     cdef public Census census
+    cdef public long long in_flight, place
+    # the rest
+    cdef public str key, server, namespace, host, server_name
+    cdef public int port
+    cdef public bint tls
 
     cpdef began(self)
     cpdef ended(self)

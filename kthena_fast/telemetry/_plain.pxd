@@ -21,3 +21,7 @@ cdef inline bint is_plain(str text) except -1:
         if base[at] <= 32 or base[at] == 34 or base[at] == 127:
             return False
     return True
+
+
+cdef inline bint are_plain(str first, str second, str third, str fourth) except -1:
+    return is_plain(first) and is_plain(second) and is_plain(third) and is_plain(fourth)

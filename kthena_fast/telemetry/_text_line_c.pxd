@@ -12,7 +12,7 @@ cdef dict _known
 @cython.final
 cdef class _Names:
     cdef str request, route, backend
-    cdef str _path, _pod, _server, _upstream_model, _method, _protocol
+    cdef str _path, _server, _upstream_model, _method, _protocol
 
     cdef bint fit(self, Exchange_c exchange) except -1
 
@@ -25,7 +25,7 @@ cdef _Names _found(Exchange_c exchange)
 
 
 @cython.locals(
-    names=_Names, request_id=str, user=str, client=str, failure=str, origin=str,
+    names=_Names, request_id=str, user=str, client=str, pod=str, failure=str, origin=str,
     upstream_status=str, attempts=str, tokens=str, status=int, tries=int, answered=int,
     began=double, parsed=double, forwarded=double, done=double, total="long long", reading="long long",
     upstream="long long", response="long long",

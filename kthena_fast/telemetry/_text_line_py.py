@@ -33,9 +33,12 @@ def text(exchange: Exchange, now: float) -> bytes:
         origin = " error_origin=upstream" if error.origin == "upstream" else ""
     names = _names_of(exchange)
     request_id, user, client = exchange.request_id.decode("latin-1"), exchange.user, exchange.client
-    # One look at all of them, since nearly always none must be quoted.
-    if not plain.is_plain(request_id + user + client):
-        request_id, user, client = quoted(request_id), quoted(user), quoted(client)
+    pod = exchange.pod
+    # Nearly always none must be quoted.
+    if not plain.are_plain(request_id, user, client, pod):
+        request_id, user, client, pod = quoted(request_id), quoted(user), quoted(client), quoted(pod)
+    if pod:
+        pod = f" selected_pod={pod}"
     if request_id:
         request_id = f" request_id={request_id}"
     status = exchange.upstream_status
@@ -61,20 +64,19 @@ def text(exchange: Exchange, now: float) -> bytes:
         upstream = int((done - forwarded) * 1000 + 0.0005)
         response = int((now - done) * 1000 + 0.0005)
     return (
-        f'[{_timestamp(exchange.wall)}] "{names.request}" {answered}{failure}{names.route}{request_id}{names.backend}'
-        f"{upstream_status}{attempts}{origin}{tokens} timings={total}ms({reading}+{upstream}+{response})"
+        f'[{_timestamp(exchange.wall)}] "{names.request}" {answered}{failure}{names.route}{pod}{request_id}'
+        f"{names.backend}{upstream_status}{attempts}{origin}{tokens} timings={total}ms({reading}+{upstream}+{response})"
         f"{_ours(exchange, user, client)}\n"
     ).encode()
 
 
 class _Names:
-    """What a line says that only names decide: the same for many requests."""
+    """What a line says that only names decide: the same for many requests, whichever pod they go to."""
 
-    __slots__ = ("_method", "_path", "_pod", "_protocol", "_server", "_upstream_model", "backend", "request", "route")
+    __slots__ = ("_method", "_path", "_protocol", "_server", "_upstream_model", "backend", "request", "route")
 
     def __init__(self, exchange: Exchange) -> None:
         self._path = exchange.path
-        self._pod = exchange.pod
         self._server = exchange.server
         self._upstream_model = exchange.upstream_model
         self._method = exchange.method
@@ -85,7 +87,6 @@ class _Names:
             ("model_name", cut(exchange.model)),
             ("model_route", exchange.route),
             ("model_server", server),
-            ("selected_pod", exchange.pod),
         )
         self.backend = _fields(
             ("backend_type", MODEL_SERVER if server else ""),
@@ -97,7 +98,6 @@ class _Names:
         """Whether they are those of an exchange that matched the same."""
         return (
             self._path == exchange.path
-            and self._pod == exchange.pod
             and self._server == exchange.server
             and self._upstream_model == exchange.upstream_model
             and self._method == exchange.method
@@ -113,7 +113,7 @@ def _names_of(exchange: Exchange) -> _Names:
     if kept is None:
         return _found(exchange)
     names: _Names | None = kept.names
-    # Those of the pod that served last: where there are many, they are found by all of their names.
+    # Another server's or another path's are found by all of their names.
     if names is None or not names.fit(exchange):
         names = kept.names = _found(exchange)
     return names
@@ -126,7 +126,6 @@ def _found(exchange: Exchange) -> _Names:
     key = (
         exchange.path,
         exchange.model,
-        exchange.pod,
         exchange.server,
         exchange.route,
         exchange.upstream_model,
