@@ -9,12 +9,13 @@ cdef class Connection:
     cdef Relay_c _relay
     cdef long long _served
     cdef bint _paused
-    cdef public object idle_since
+    cdef public double idle_since
+    cdef public Connection before
     cdef public bint is_open
     cdef public object transport
 
     cpdef send(self, bytes head, bytes body, Relay_c relay)
-    cpdef rest(self, now)
+    cpdef rest(self, double now)
     @cython.locals(relay=Relay_c)
     cpdef abort(self)
     cpdef resume_reading(self)

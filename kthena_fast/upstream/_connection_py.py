@@ -10,6 +10,9 @@ from kthena_fast.upstream.relay import Relay
 ONE_BUFFER: Final = 64 * 1024
 """Bytes. Up to here head and body are joined into one buffer; beyond, a copy costs more than a second buffer."""
 
+IN_USE: Final = -1.0
+"""In place of a time."""
+
 
 class Owner(Protocol):
     """Where connections are kept; it is told of those that ended."""
@@ -20,15 +23,17 @@ class Owner(Protocol):
 class Connection:
     """An asyncio protocol that serves one exchange at a time, and the `Flow` that a slow client pauses."""
 
-    __slots__ = ("_owner", "_paused", "_relay", "_served", "idle_since", "is_open", "transport")
+    __slots__ = ("_owner", "_paused", "_relay", "_served", "before", "idle_since", "is_open", "transport")
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._relay: Relay | None = None
         self._served = 0
         self._paused = False
-        self.idle_since: float | None = None
-        """When it was given back; None while it is in use."""
+        self.idle_since = IN_USE
+        """When it was given back; `IN_USE` while it is in use."""
+        self.before: Connection | None = None
+        """What was given back before it and waits, too; its owner's."""
         self.is_open = False
         self.transport: asyncio.Transport
 

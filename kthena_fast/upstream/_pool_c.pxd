@@ -7,9 +7,13 @@ from kthena_fast.upstream._connection_c cimport Connection as Connection_c
 @cython.final
 cdef class Kept:
     cdef readonly Pod_c pod
-    cdef readonly list idle
+    cdef public Py_ssize_t idle
+    cdef public Connection_c last
     cdef public bint is_retired
 
+    @cython.locals(connection=Connection_c)
+    cpdef list waiting(self)
+    @cython.locals(after=Connection_c)
     cpdef forget(self, Connection_c connection)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from kthena_fast.routing.snapshot import Pod
-from kthena_fast.upstream.connection import Connection
+from kthena_fast.upstream.connection import IN_USE, Connection
 
 if TYPE_CHECKING:
     from kthena_fast.transport.sockets import Sockets
@@ -23,19 +23,41 @@ MOST_IDLE: Final = 512
 
 
 class Kept:
-    """The connections that wait at one pod."""
+    """The connections that wait at one pod. Each knows the one before it: where there are a thousand pods, a list for
+    each would be made anew with each request."""
 
-    __slots__ = ("idle", "is_retired", "pod")
+    __slots__ = ("idle", "is_retired", "last", "pod")
 
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
-        self.idle: list[Connection] = []
-        """In the order in which they were given back."""
+        self.idle = 0
+        """How many there are."""
+        self.last: Connection | None = None
+        """The one that was given back last, and is used next."""
         self.is_retired = False
 
+    def waiting(self) -> list[Connection]:
+        """All of them, that which was given back last first."""
+        found = []
+        connection = self.last
+        while connection is not None:
+            found.append(connection)
+            connection = connection.before
+        return found
+
     def forget(self, connection: Connection) -> None:
-        if connection.idle_since is not None:
-            self.idle.remove(connection)
+        if connection.idle_since == IN_USE:
+            return
+        self.idle -= 1
+        if connection is self.last:
+            self.last = connection.before
+        else:
+            after = self.last
+            while after is not None and after.before is not connection:
+                after = after.before
+            assert after is not None
+            after.before = connection.before
+        connection.before = None
 
 
 class Pool:
@@ -67,16 +89,19 @@ class Pool:
     @property
     def idle(self) -> int:
         """Connections that wait for work."""
-        return sum(len(kept.idle) for kept in self._kept)
+        return sum(kept.idle for kept in self._kept)
 
     def take(self, pod: Pod) -> Connection | None:
         """A connection that waits for work, or None: then `connect`."""
         kept: Kept | None = pod.connections
         if kept is None:
             return None
-        while kept.idle:
-            connection = kept.idle.pop()
-            connection.idle_since = None
+        while kept.last is not None:
+            connection = kept.last
+            kept.last = connection.before
+            kept.idle -= 1
+            connection.before = None
+            connection.idle_since = IN_USE
             if not connection.transport.is_closing():
                 return connection
             # Its transport knows of its end and has not told it yet.
@@ -125,11 +150,13 @@ class Pool:
     def give_back(self, pod: Pod, connection: Connection) -> None:
         """The exchange is over: the connection is kept when it can serve again, and closed when not."""
         kept: Kept = pod.connections
-        if not connection.is_reusable or kept.is_retired or len(kept.idle) >= self._most_idle:
+        if not connection.is_reusable or kept.is_retired or kept.idle >= self._most_idle:
             connection.abort()
             return
         connection.rest(self._loop.time())
-        kept.idle.append(connection)
+        connection.before = kept.last
+        kept.last = connection
+        kept.idle += 1
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
@@ -155,15 +182,15 @@ class Pool:
     def _retire(self, kept: Kept) -> None:
         kept.is_retired = True
         self._kept.discard(kept)
-        for connection in list(kept.idle):
+        for connection in kept.waiting():
             connection.abort()
 
     def _sweep(self) -> None:
         self._sweeper = None
         oldest = self._loop.time() - IDLE_SECONDS
         for kept in self._kept:
-            # The first was given back longest ago.
-            while kept.idle and (kept.idle[0].idle_since or 0.0) <= oldest:
-                kept.idle[0].abort()
+            for connection in kept.waiting():
+                if connection.idle_since <= oldest:
+                    connection.abort()
         if any(kept.idle for kept in self._kept):
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)

@@ -106,6 +106,16 @@ async def test_a_connection_that_the_engine_closes_leaves_the_pool(pool: pools.P
     assert pool.take(engine.pod) is None
 
 
+@pytest.mark.parametrize("gone", range(3))
+async def test_whichever_leaves_the_others_stay_in_their_order(pool: pools.Pool, engine: Engine, gone: int) -> None:
+    connections = await use(pool, engine, 3)
+    connections[gone].abort()
+    assert repr(pool) == "<Pool pods=1 idle=2>"
+    staying = [connection for connection in connections if connection is not connections[gone]]
+    assert await use(pool, engine, 2) == [*reversed(staying)]
+    assert repr(pool) == "<Pool pods=1 idle=2>"
+
+
 async def test_a_pod_that_left_loses_what_waits_and_keeps_what_is_in_use(pool: pools.Pool, engine: Engine) -> None:
     waiting, busy = await use(pool, engine, 2)
     assert pool.take(engine.pod) is busy
