@@ -1,5 +1,6 @@
 """The chart on a real API server: every object is one that Kubernetes takes, and a release comes, changes and goes."""
 
+import functools
 import re
 import shlex
 import shutil
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 from kthena_fast.resources import crds
 from tests.charts import cluster, helm, kubernetes, test_readme, values
 from tests.charts.generated import CHART
+from tests.charts.running import until
 from tests.charts.test_webhook_templates import BUNDLE, MANUAL
 from tests.conftest import running_kube_apiserver
 from tests.kube import apiserver, binaries
@@ -374,6 +376,15 @@ def _without_bounds(node: Any) -> Any:
     return [_without_bounds(part) for part in node] if isinstance(node, list) else node
 
 
+SPEC = {
+    "inferenceEngine": "vLLM",
+    "workloadSelector": {"matchLabels": {"app": "m"}},
+    "workloadPort": {"port": 8000},
+    "trafficPolicy": {"timeout": "soon"},
+}
+"""What upstream's CRD lets in, and ours does not."""
+
+
 def test_an_install_over_upstreams_crds_takes_them_over_only_when_told(
     bare: KubeApiServer,
 ) -> None:
@@ -382,13 +393,7 @@ def test_an_install_over_upstreams_crds_takes_them_over_only_when_told(
         "apiVersion": f"{cluster.GROUP}/v1alpha1",
         "kind": "ModelServer",
         "metadata": {"name": "poison", "namespace": "default"},
-        # What upstream's CRD lets in, and ours does not.
-        "spec": {
-            "inferenceEngine": "vLLM",
-            "workloadSelector": {"matchLabels": {"app": "m"}},
-            "workloadPort": {"port": 8000},
-            "trafficPolicy": {"timeout": "soon"},
-        },
+        "spec": SPEC,
     }
     bare.apply(server)
     notes = cluster.release(bare, "install", "over", helm.NAMESPACE, "--set", "networking.webhook.enabled=false")
@@ -415,6 +420,41 @@ def test_an_install_over_upstreams_crds_takes_them_over_only_when_told(
     cluster.uninstall(bare, "over", helm.NAMESPACE)
 
 
+def test_objects_that_predate_the_rules_are_labelled_and_got_rid_of_while_no_webhook_answers(
+    bare: KubeApiServer,
+) -> None:
+    bare.install_crds([upstreams(definition) for definition in crds.all()])
+    # Upstream's definition of ModelServers takes one without a spec.
+    old = [
+        {
+            "apiVersion": f"{cluster.GROUP}/v1alpha1",
+            "kind": "ModelServer",
+            "metadata": {"name": name, "namespace": "default", "finalizers": ["example.org/wait"]},
+            **rest,
+        }
+        for name, rest in (("soon", {"spec": SPEC}), ("empty", {}))
+    ]
+    bare.apply(*old)
+    cluster.release(bare, "install", "silent", helm.NAMESPACE)
+    for server in old:
+        until(functools.partial(is_asked, bare, server), "the webhook is asked")
+        bare.patch(server, {"metadata": {"labels": {"seen": "true"}}})
+        bare.delete(server)
+        bare.patch(server, {"metadata": {"finalizers": None}})
+        with pytest.raises(apiserver.Refused, match="404"):
+            bare.get(server)
+    cluster.uninstall(bare, "silent", helm.NAMESPACE)
+
+
+def is_asked(server: KubeApiServer, obj: helm.Object) -> bool:
+    """Whether a change of the spec is refused for want of an answer."""
+    try:
+        server.apply({**obj, "spec": {**SPEC, "model": "m"}}, dry_run=True)
+    except apiserver.Refused as refusal:
+        return "failed calling webhook" in str(refusal)
+    return False
+
+
 def test_notes_say_which_secrets_are_still_to_be_made(bare: KubeApiServer) -> None:
     values = {**MANUAL, "networking": {"inferGateway": {"tls": {"enabled": True}}}}
     notes = cluster.release(bare, "install", "secrets", helm.NAMESPACE, values=values)
@@ -428,6 +468,16 @@ def test_notes_say_which_secrets_are_still_to_be_made(bare: KubeApiServer) -> No
     notes = cluster.release(bare, "upgrade", "secrets", helm.NAMESPACE, values=values)
     assert "is not in kthena-system yet" not in notes
     cluster.uninstall(bare, "secrets", helm.NAMESPACE)
+
+
+def test_notes_say_that_the_secret_of_another_mode_goes_with_it(bare: KubeApiServer) -> None:
+    cluster.release(bare, "install", "mode", helm.NAMESPACE)
+    notes = cluster.release(bare, "upgrade", "mode", helm.NAMESPACE, values=MANUAL)
+    assert "The Secret mode-webhook-certs is not in kthena-system yet" in notes
+    meta = {"name": "mode-webhook-certs", "namespace": helm.NAMESPACE}
+    with pytest.raises(apiserver.Refused, match="404"):
+        bare.get({"apiVersion": "v1", "kind": "Secret", "metadata": meta})
+    cluster.uninstall(bare, "mode", helm.NAMESPACE)
 
 
 def test_a_secret_that_was_there_is_left_alone_and_notes_say_how_to_have_one_made(bare: KubeApiServer) -> None:
