@@ -88,6 +88,13 @@ def test_a_weight_in_range_reaches_the_gateway(weight: str) -> None:
         ("networking.inferGateway.drain.timeout=1.2.3s", "a duration above 0, such as 300ms, 10s or 5m"),
         ("networking.inferGateway.drain.timeout=9999999h", "a duration above 0, such as 300ms, 10s or 5m"),
         ("networking.inferGateway.drain.timeout=soon", "a duration above 0, such as 300ms, 10s or 5m"),
+        (
+            "networking.inferGateway.image.repository=example.org/gateway:7",
+            "an image without its tag, such as ghcr.io/volcano-sh/infer-gateway",
+        ),
+        ("networking.inferGateway.image.repository=", "an image without its tag, such as"),
+        ("networking.webhook.image.repository=https://example.org/gateway", "an image without its tag, such as"),
+        ("networking.webhook.image.tag=:7", "empty or the tag of an image, such as 0.1.0"),
         ("networking.inferGateway.tls.dnsName=http://x", "a host name, such as llm.example.org"),
         ("networking.inferGateway.trustedProxies={proxy}", "an address or a network, such as 10.0.0.0/8 or fd00::/8"),
         ("networking.inferGateway.trustedProxies={10.0.0.256}", "an address or a network, such as"),

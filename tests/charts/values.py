@@ -71,6 +71,10 @@ _IPV6 = "|".join(
     ]
 )
 _PREFIX_V4, _PREFIX_V6 = "/(?:3[0-2]|[12]?[0-9])", "/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])"
+_IMAGE = "ghcr.io/volcano-sh/infer-gateway"
+_REGISTRY = r"(?:[a-zA-Z0-9][-.a-zA-Z0-9]*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+_PATH = "[a-z0-9]+(?:(?:[.]|__?|-+)[a-z0-9]+)*"
+"""Parts of a reference to an image, as container runtimes take it."""
 _TEXTS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 _QUANTITY = _worded(
     "a quantity such as 500m, 2 or 512Mi",
@@ -156,6 +160,8 @@ KINDS: dict[str, Schema] = {
         f"{_IPV4}(?:{_PREFIX_V4})?|(?:{_IPV6})(?:{_PREFIX_V6})?",
     ),
     "cidr": _text("a network, such as 10.0.0.0/8", f"{_IPV4}{_PREFIX_V4}|(?:{_IPV6}){_PREFIX_V6}"),
+    "repository": _text(f"an image without its tag, such as {_IMAGE}", rf"(?:{_REGISTRY}/)?{_PATH}(?:/{_PATH})*"),
+    "tag": _text("empty or the tag of an image, such as 0.1.0", r"(?:\w[-.\w]{0,127}(?:@sha256:[0-9a-f]{64})?)?"),
     "gatewayFlag": _text("a flag of `kthena-fast gateway` with its value, in one text, such as --v=4", _flags(gateway)),
     "webhookFlag": _text("a flag of `kthena-fast webhook` with its value, in one text, such as --v=4", _flags(webhook)),
     "stream": _text(settings.allowed("access_log_output").replace("the path", "the whole path"), "stdout|stderr|/.+"),
