@@ -94,6 +94,13 @@ class Cluster:
         found = self.server.get(registration(self.namespace, name or self.config))
         return [base64.b64decode(entry["clientConfig"].get("caBundle", "")) for entry in found["webhooks"]]
 
+    def give(self, bundle: bytes) -> None:
+        """Set the caBundle of every entry, as somebody else would."""
+        found = self.server.get(registration(self.namespace, self.config))
+        for entry in found["webhooks"]:
+            entry["clientConfig"]["caBundle"] = base64.b64encode(bundle).decode()
+        self.server.request("PUT", path_of(found), found)
+
     async def has(self, *bundles: bytes, name: str = "") -> None:
         """Return once every entry has that bundle."""
 
@@ -213,13 +220,7 @@ async def test_with_somebody_who_sets_the_bundle_too_there_is_no_endless_fight(
     cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """cert-manager's injector answers a change within milliseconds."""
-    foreign = base64.b64encode(trustme.CA().cert_pem.bytes()).decode()
-
-    def spoil() -> None:
-        found = cluster.server.get(registration(cluster.namespace, cluster.config))
-        for entry in found["webhooks"]:
-            entry["clientConfig"]["caBundle"] = foreign
-        cluster.server.request("PUT", path_of(found), found)
+    foreign = trustme.CA().cert_pem.bytes()
 
     def warnings() -> list[str]:
         return [record.getMessage() for record in caplog.records if "somebody else sets" in record.getMessage()]
@@ -232,9 +233,9 @@ async def test_with_somebody_who_sets_the_bundle_too_there_is_no_endless_fight(
         await asyncio.to_thread(cluster.register)
         for _ in range(configurations.BURST):
             await cluster.has(bundle, bundle)
-            await asyncio.to_thread(spoil)
+            await asyncio.to_thread(cluster.give, foreign)
         await processes.until(is_told)
-        assert await asyncio.to_thread(cluster.bundles) == [base64.b64decode(foreign)] * 2
+        assert await asyncio.to_thread(cluster.bundles) == [foreign] * 2
         # One that is created anew is no part of it.
         await asyncio.to_thread(cluster.unregister)
         await asyncio.to_thread(cluster.register)
@@ -255,15 +256,9 @@ async def test_who_sets_the_bundle_before_our_change_is_answered_is_noticed(clus
             answer = await super().patch(*arguments)
             if self.is_first:
                 self.is_first = False
-                await asyncio.to_thread(spoil)
+                await asyncio.to_thread(cluster.give, foreign)
                 await processes.until(is_spoilt)
             return answer
-
-    def spoil() -> None:
-        found = cluster.server.get(registration(cluster.namespace, cluster.config))
-        for entry in found["webhooks"]:
-            entry["clientConfig"]["caBundle"] = base64.b64encode(foreign).decode()
-        cluster.server.request("PUT", path_of(found), found)
 
     async def is_spoilt() -> bool:
         return not any(kept._lacking(kept._there[cluster.config], foreign))
@@ -280,6 +275,32 @@ async def test_who_sets_the_bundle_before_our_change_is_answered_is_noticed(clus
                     await kept.changed.wait()
                     kept.changed.clear()
             assert await asyncio.to_thread(cluster.bundles) == [bundle, bundle]
+        finally:
+            running.cancel()
+            await asyncio.wait((running,))
+
+
+async def test_a_newer_bundle_of_another_replicas_is_not_overwritten_by_who_has_not_heard_of_it(
+    cluster: Cluster,
+) -> None:
+    older, newer = (trustme.CA().cert_pem.bytes() for _ in range(2))
+    await asyncio.to_thread(cluster.register)
+
+    class Late(client.Client):
+        """Another replica is quicker."""
+
+        async def patch(self, *arguments: Any) -> client.Object:
+            await asyncio.to_thread(cluster.give, newer)
+            return await super().patch(*arguments)
+
+    async with Late(configuration.from_files([cluster.server.kubeconfig])) as kube:
+        kept = Configurations(kube, cluster.namespace, SERVICE, cluster.config)
+        running = asyncio.create_task(kept.run())
+        try:
+            async with asyncio.timeout(processes.PATIENCE):
+                await kept.changed.wait()
+            assert await kept.keep(older) is False
+            assert await asyncio.to_thread(cluster.bundles) == [newer, newer]
         finally:
             running.cancel()
             await asyncio.wait((running,))
