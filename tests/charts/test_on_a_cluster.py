@@ -191,6 +191,14 @@ def test_every_object_is_one_that_the_api_server_knows_every_field_of(
     cluster.dry_run(with_foreign_schemas, *rendered)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_object_says_of_which_release_it_is(variant: str) -> None:
+    """That is what `cluster.left` finds them by, and people."""
+    rendered = helm.render(values=VARIANTS[variant])
+    told = {found["metadata"].get("labels", {}).get("app.kubernetes.io/instance") for found in rendered}
+    assert told == {helm.RELEASE}
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in CHART.glob("values-*.yaml")))
 def test_every_values_file_renders_what_the_api_server_takes(server: KubeApiServer, name: str) -> None:
     cluster.dry_run(server, *helm.render(files=[name]))
