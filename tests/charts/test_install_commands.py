@@ -187,13 +187,23 @@ def test_large_numbers_are_never_written_with_an_exponent() -> None:
         "inputTokenWeight": 0.5,
         "shares": {"users": {"1000000": {"share": 1_000_000}}, "weights": {"inputToken": 1_000_000}},
     }  # fmt: skip
+    plugin = {"name": "prefix-cache", "args": {"maxHashCacheSize": 50_000_000}}
+    passed_on = {
+        "replicas": 1_000_000,
+        "resource": {"limits": {"memory": 4_000_000_000}},
+        "podSecurityContext": {"runAsUser": 1_000_680_000},
+        "startupProbe": {"failureThreshold": 1_000_000},
+        "tolerations": [{"operator": "Exists", "tolerationSeconds": 3_000_000}],
+    }
     values = helm.gateway(
-        limits=limits, fairness=fairness, replicas=1_000_000, resource={"limits": {"memory": 4_000_000_000}}
+        limits=limits, fairness=fairness, routerConfiguration={"scheduler": {"pluginConfig": [plugin]}}, **passed_on
     )
+    values["networking"]["webhook"] = passed_on
     rendered = helm.render(values=values)
-    assert not re.search(
-        r"\d[eE]\+?\d{2}\b", "\n".join(str(found) for found in rendered if found["kind"] != "CustomResourceDefinition")
-    )
+    # As written: read, one with an exponent is a number like others.
+    written = [text for text in rendered.text.split("\n---\n") if "\nkind: CustomResourceDefinition\n" not in text]
+    assert len(written) == len(rendered.objects) - len(rendered.of("CustomResourceDefinition"))
+    assert [found for text in written for found in re.findall(r".*\d[eE]\+?\d{2}\b.*", text)] == []
     environment = rendered.environment(GATEWAY)
     assert environment["MAX_BUFFERED_BYTES"] == "4000000000"
     assert environment["FAIRNESS_MAX_USERS"] == "1000000"
