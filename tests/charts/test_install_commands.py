@@ -1,6 +1,8 @@
 """Every command line that the product was announced with works as it was written."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -152,11 +154,43 @@ def test_objects_are_called_after_the_release_and_the_component() -> None:
     ) == len(rendered.objects)
 
 
-@pytest.mark.parametrize("release", ["a", "r" * 53, "x" * 40, "y" * 41, "with.a.dot-" * 4 + "end"])
+@pytest.mark.parametrize("release", ["a", "r" * 53, "x" * 40, "y" * 41, "with-dashes-" * 4 + "end"])
 def test_the_longest_release_has_names_that_kubernetes_takes(release: str) -> None:
     names = {found["metadata"]["name"] for found in helm.render(release=release) if found["kind"] == "Service"}
     assert len(names) == 4
-    assert all(re.fullmatch("[a-z]([-a-z0-9.]*[a-z0-9])?", name) and len(name) <= 63 for name in names)
+    assert all(re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name) and len(name) <= 63 for name in names)
+
+
+@pytest.mark.parametrize("mode", ["auto", "cert-manager"])
+def test_names_that_yaml_has_another_meaning_for_stay_names(mode: str) -> None:
+    component: dict[str, Any] = {"serviceAccount": {"name": "8"}, "priorityClassName": "null"}
+    webhook = {**component, "tls": {"secretName": "9"}}
+    gateway = {
+        **component,
+        "tls": {"enabled": True, "secretName": "9"},
+        "engines": {"caConfigMap": "10"},
+        "fairness": {"enabled": True, "sharesConfigMap": "11"},
+    }
+    networking = {"namespaces": ["12"], "inferGateway": gateway, "webhook": webhook}
+    rendered = helm.render(
+        values={"global": {"certManagementMode": mode}, "networking": networking}, release="true", namespace="1000000"
+    )
+
+    def strings(node: Any) -> Iterator[Any]:
+        if isinstance(node, list):
+            for each in node:
+                yield from strings(each)
+        elif isinstance(node, dict):
+            for key, value in node.items():
+                yield from (strings(value) if isinstance(value, dict | list) else [])
+                if key in {"name", "namespace", "secretName", "serviceAccountName", "priorityClassName"}:
+                    yield value
+            yield from node.get("resourceNames", [])
+            yield from (node.get("labels") or {}).values()
+
+    found = [each for each in strings(rendered.objects) if not isinstance(each, dict)]
+    assert {"true", "1000000", "8", "9", "null", "10", "11", "12"} <= set(found)
+    assert [each for each in found if not isinstance(each, str)] == []
 
 
 def test_long_releases_that_begin_alike_do_not_share_names() -> None:

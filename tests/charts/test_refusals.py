@@ -125,7 +125,10 @@ def test_a_weight_in_range_reaches_the_gateway(weight: str) -> None:
             "resource/limits/memory': value must be 'a quantity such as 500m, 2 or 512Mi'",
         ),
         ("networking.webhook.resource.requests.cpu=-1", "cpu': value must be 'a quantity such as 500m, 2 or 512Mi'"),
-        ("networking.nameOverride=Mine", "a name as Kubernetes gives them, such as my-name"),
+        ("networking.nameOverride=Mine", "a name that begins with a letter and has no dots, such as my-name"),
+        ("networking.nameOverride=my.name", "a name that begins with a letter and has no dots, such as my-name"),
+        ("networking.nameOverride=1st", "a name that begins with a letter and has no dots, such as my-name"),
+        ("networking.webhook.tls.secretName=Mine", "a name as Kubernetes gives them, such as my-name"),
         ("networking.namespaces[0]=Team_A", "the name of a namespace, such as team-a"),
         ("networking.namespaces[0]=team.a", "the name of a namespace, such as team-a"),
         ("global.certManagementMode=self-signed", "value must be one of 'auto', 'cert-manager', 'manual'"),
@@ -235,6 +238,14 @@ def test_what_cannot_be_is_refused_with_what_can(assignment: str, said: str) -> 
 )
 def test_what_the_schema_cannot_say_a_template_does(assignments: list[str], said: str) -> None:
     assert said in refusal(*assignments)
+
+
+@pytest.mark.parametrize("release", ["1st", "team.a"])
+def test_a_release_by_which_no_service_can_be_called_is_refused(release: str) -> None:
+    with pytest.raises(helm.Refused) as refused:
+        helm.render(release=release)
+    assert f'the release is called "{release}", by which Services cannot be called' in str(refused.value)
+    assert helm.render("networking.nameOverride=first", release=release).of("Service")
 
 
 KEYS_ELSEWHERE = [(section, key) for section, keys in values.ELSEWHERE.items() for key in keys]

@@ -129,6 +129,10 @@ def _flags(program: click.Command) -> str:
 KINDS: dict[str, Schema] = {
     "base64": _text("base64 of a PEM certificate", r"(?:[A-Za-z0-9+/]{40}[A-Za-z0-9+/\s]*={0,2}\s*)?"),
     "name": _text("a name as Kubernetes gives them, such as my-name", rf"(?:{_LABEL}(?:\.{_LABEL})*)?"),
+    # Of Services' names, which are stricter than others.
+    "prefix": _text(
+        "a name that begins with a letter and has no dots, such as my-name", "(?:[a-z](?:[-a-z0-9]*[a-z0-9])?)?"
+    ),
     "namespace": _text("the name of a namespace, such as team-a", r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"),
     "host": _text("a host name, such as llm.example.org", rf"(?:(?:\*\.)?{_LABEL}(?:\.{_LABEL})*)?"),
     "port": {"minimum": 1, "maximum": 65535},

@@ -11,7 +11,7 @@ into 63 characters with it; a longer release keeps apart from others by a hash.
 {{- $root := index . 0 -}}
 {{- $prefix := default $root.Release.Name $root.Values.nameOverride -}}
 {{- if gt (len $prefix) 40 -}}
-{{- $prefix = printf "%s-%s" (trunc 31 $prefix | trimSuffix "-" | trimSuffix ".") (sha256sum $prefix | trunc 8) -}}
+{{- $prefix = printf "%s-%s" (trunc 31 $prefix | trimSuffix "-") (sha256sum $prefix | trunc 8) -}}
 {{- end -}}
 {{- printf "%s-%s" $prefix (index . 1) -}}
 {{- end -}}
@@ -27,8 +27,8 @@ into 63 characters with it; a longer release keeps apart from others by a hash.
 
 {{- define "networking.selector" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ default "kthena" $root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/name: {{ default "kthena" $root.Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
@@ -141,13 +141,13 @@ strategy:
 {{- define "networking.podSettings" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 2 -}}
-serviceAccountName: {{ include "networking.serviceAccountName" . }}
+serviceAccountName: {{ include "networking.serviceAccountName" . | quote }}
 {{- with $root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $values.podSecurityContext }}
 securityContext:
@@ -209,7 +209,7 @@ apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
   name: {{ include "networking.name" . }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- include "networking.labels" . | nindent 4 }}
 spec:
@@ -228,8 +228,8 @@ spec:
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ include "networking.serviceAccountName" . }}
-  namespace: {{ $root.Release.Namespace }}
+  name: {{ include "networking.serviceAccountName" . | quote }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- include "networking.labels" . | nindent 4 }}
   {{- with (index . 2).serviceAccount.annotations }}
@@ -245,7 +245,7 @@ apiVersion: monitoring.coreos.com/v1
 kind: ServiceMonitor
 metadata:
   name: {{ include "networking.name" . }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- include "networking.labels" . | nindent 4 }}
     {{- with $monitor.labels }}
@@ -271,7 +271,7 @@ apiVersion: v1
 kind: Service
 metadata:
   name: {{ include "networking.name" . }}-metrics
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- include "networking.labels" . | nindent 4 }}
     # The component has another Service; this is the one to scrape.
@@ -295,7 +295,7 @@ kind: {{ $kind }}RoleBinding
 metadata:
   name: {{ index . 4 }}
   {{- if not $kind }}
-  namespace: {{ index . 5 }}
+  namespace: {{ index . 5 | quote }}
   {{- end }}
   labels:
     {{- include "networking.labels" . | nindent 4 }}
@@ -305,8 +305,8 @@ roleRef:
   name: {{ index . 4 }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "networking.serviceAccountName" . }}
-    namespace: {{ $root.Release.Namespace }}
+    name: {{ include "networking.serviceAccountName" . | quote }}
+    namespace: {{ $root.Release.Namespace | quote }}
 {{- end -}}
 
 {{/*
@@ -325,7 +325,7 @@ apiVersion: cert-manager.io/v1
 kind: Issuer
 metadata:
   name: {{ $name }}-self-signed
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- $labels | nindent 4 }}
 spec:
@@ -335,7 +335,7 @@ apiVersion: cert-manager.io/v1
 kind: Certificate
 metadata:
   name: {{ $name }}-ca
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- $labels | nindent 4 }}
 spec:
@@ -360,7 +360,7 @@ apiVersion: cert-manager.io/v1
 kind: Issuer
 metadata:
   name: {{ $name }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- $labels | nindent 4 }}
 spec:
@@ -372,11 +372,11 @@ apiVersion: cert-manager.io/v1
 kind: Certificate
 metadata:
   name: {{ $name }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- $labels | nindent 4 }}
 spec:
-  secretName: {{ index . 3 }}
+  secretName: {{ index . 3 | quote }}
   # By them the Secret, which outlives the release, is found.
   secretTemplate:
     labels:

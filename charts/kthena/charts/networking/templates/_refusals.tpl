@@ -28,6 +28,9 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- if hasKey .Values.global "certManager" -}}
 {{- $said = append $said "global.certManager.enabled is a key of Kthena's first chart: here it is global.certManagementMode, which is one of auto, cert-manager and manual" -}}
 {{- end -}}
+{{- if not (or .Values.nameOverride (regexMatch "^[a-z][-a-z0-9]*$" .Release.Name)) -}}
+{{- $said = append $said (printf "the release is called %q, by which Services cannot be called, whose names begin with a letter and have no dots: choose another name, or set networking.nameOverride" .Release.Name) -}}
+{{- end -}}
 {{- range $elsewhere -}}
 {{- $section := $.Values -}}
 {{- range splitList "." (index . 0) -}}
