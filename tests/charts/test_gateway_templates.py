@@ -78,6 +78,15 @@ def test_every_probe_asks_the_metrics_port_in_plain_http_also_under_tls() -> Non
         }
 
 
+@pytest.mark.parametrize("component", ["inferGateway", "webhook"])
+@pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])
+def test_a_probe_can_be_taken_away(component: str, probe: str) -> None:
+    rendered = helm.render(f"networking.{component}.{probe}=null")
+    name = GATEWAY if component == "inferGateway" else helm.WEBHOOK
+    left = {key for key in rendered.container(name) if key.endswith("Probe")}
+    assert left == {"startupProbe", "livenessProbe", "readinessProbe"} - {probe}
+
+
 def test_a_rollout_takes_no_pod_away_before_another_is_ready() -> None:
     strategy = helm.default().one("Deployment", GATEWAY)["spec"]["strategy"]
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}

@@ -189,16 +189,18 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* The probes, all of the metrics port: it opens first, and speaks HTTP whatever the other port does. */}}
+{{/* The probes, all of the metrics port: it opens first, and speaks HTTP whatever the other port does. `null`: none. */}}
 {{- define "networking.probes" -}}
 {{- $paths := dict "startupProbe" "/healthz" "livenessProbe" "/healthz" "readinessProbe" "/readyz" -}}
 {{- $values := . -}}
 {{- range $probe := list "startupProbe" "livenessProbe" "readinessProbe" }}
+{{- with get $values $probe }}
 {{ $probe }}:
   httpGet:
     path: {{ get $paths $probe }}
     port: metrics
-  {{- toYaml (get $values $probe) | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
