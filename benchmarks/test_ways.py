@@ -7,6 +7,7 @@ import asyncio
 import importlib
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -14,7 +15,6 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.instructions import operations
 from kthena_fast.exchange.downstream import Downstream, Flow, Framing
 from kthena_fast.exchange.record import Exchange
-from kthena_fast.gateway.journey import Read
 from tests.lane.fakes import Noting, Stage
 from tests.upstream.attempts import DONE, Tally
 from tests.upstream.client import an_exchange
@@ -33,17 +33,25 @@ def relays(twin: str) -> ModuleType:
 
 
 class _Hearing(Noting):
-    """Reads the body and answers next to nothing."""
-
-    async def serve(self, exchange: Exchange, downstream: Downstream, read: Read) -> None:
-        await read()
-        downstream.start(204, b"", Framing.LENGTH)
-        downstream.finish()
+    """Answers next to nothing."""
 
     def serve_at_once(self, exchange: Exchange, downstream: Downstream, done: Callable[[Exchange], object]) -> None:
         downstream.start(204, b"", Framing.LENGTH)
         downstream.finish()
         done(exchange)
+
+    def begin(self, exchange: Exchange, downstream: Downstream, done: Callable[[Exchange], object]) -> Any:
+        return _Begun(lambda: self.serve_at_once(exchange, downstream, done))
+
+
+class _Begun:
+    """Answers once the body is there."""
+
+    def __init__(self, answer: Callable[[], None]) -> None:
+        self._answer = answer
+
+    def on_body(self, _: bytes) -> None:
+        self._answer()
 
 
 class _Taking:
@@ -81,9 +89,6 @@ def _lane(benchmark: BenchmarkFixture, lanes: ModuleType, *pieces: bytes) -> Non
             for piece in pieces:
                 stage.lane.data_received(piece)
             await asyncio.sleep(0)
-            # A body that came late is told to the task by the loop.
-            if len(pieces) > 1:
-                await asyncio.sleep(0)
         assert stage.transport.written.startswith(b"HTTP/1.1 204")
 
     with asyncio.Runner() as runner:
