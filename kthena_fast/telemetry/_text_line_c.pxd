@@ -2,6 +2,7 @@ import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
 from kthena_fast.exchange._record_c cimport Kept as Kept_c
+from kthena_fast.telemetry cimport _layout as layout
 from kthena_fast.telemetry cimport _plain as plain
 
 cdef str NO_WAIT
@@ -25,21 +26,11 @@ cdef _Names _found(Exchange_c exchange)
 
 
 @cython.locals(
-    names=_Names, request_id=str, user=str, client=str, pod=str, failure=str, origin=str,
-    upstream_status=str, attempts=str, tokens=str, status=int, tries=int, answered=int,
-    began=double, parsed=double, forwarded=double, done=double, total="long long", reading="long long",
-    upstream="long long", response="long long",
-    tokens_in="long long", tokens_out="long long", ended=object,
+    names=_Names, request_id=str, user=str, client=str, pod=str, failure=str, origin=str, began=double, parsed=double,
+    forwarded=double, done=double, total="long long", reading="long long", upstream="long long", response="long long",
+    ended=object, ttft="long long", turn=str, standing=str, usage=object, position="long long", queued="long long",
+    ticks="long long", second="long long", date=str, zone=str,
 )
 cpdef bytes text(Exchange_c exchange, double now)
-
-@cython.locals(
-    ttft=str, line=str, wait=str, standing=str, size="long long", position="long long",
-    waited="long long", queued="long long",
-)
-cdef str _ours(Exchange_c exchange, str user, str client)
-
-@cython.locals(ticks="long long", second="long long", microseconds="long long", date=str, zone=str, digits=str)
-cdef str _timestamp(double wall)
 
 cdef long long _milliseconds(double seconds) except? -1

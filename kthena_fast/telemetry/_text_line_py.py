@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Final
 
+from kthena_fast.telemetry import _layout as layout
 from kthena_fast.telemetry import _plain as plain
 from kthena_fast.telemetry import one_line
 from kthena_fast.telemetry.one_line import cut, quoted
@@ -37,22 +38,10 @@ def text(exchange: Exchange, now: float) -> bytes:
     # Nearly always none must be quoted.
     if not plain.are_plain(request_id, user, client, pod):
         request_id, user, client, pod = quoted(request_id), quoted(user), quoted(client), quoted(pod)
-    if pod:
-        pod = f" selected_pod={pod}"
-    if request_id:
-        request_id = f" request_id={request_id}"
-    status = exchange.upstream_status
-    upstream_status = f" upstream_status_code={status}" if status else ""
-    tries = exchange.attempts
-    attempts = f" upstream_attempts={tries}" if tries else ""
-    tokens_in = exchange.input_tokens or exchange.prompt_estimate
-    tokens_out = exchange.output_tokens
-    tokens = f" tokens={tokens_in}/{tokens_out}" if tokens_in or tokens_out else ""
-    answered = exchange.status
+    began = exchange.began
     ended = exchange.ended
     if ended is not None:
         now = ended
-    began = exchange.began
     # Half a microsecond, because 100.812 - 100.0 may be a little less than 0.812.
     total = reading = int((now - began) * 1000 + 0.0005)
     upstream = response = 0
@@ -63,11 +52,48 @@ def text(exchange: Exchange, now: float) -> bytes:
         reading = int((parsed - began) * 1000 + 0.0005)
         upstream = int((done - forwarded) * 1000 + 0.0005)
         response = int((now - done) * 1000 + 0.0005)
-    return (
-        f'[{_timestamp(exchange.wall)}] "{names.request}" {answered}{failure}{names.route}{pod}{request_id}'
-        f"{names.backend}{upstream_status}{attempts}{origin}{tokens} timings={total}ms({reading}+{upstream}+{response})"
-        f"{_ours(exchange, user, client)}\n"
-    ).encode()
+    ttft = -1
+    if exchange.streaming and exchange.first_byte is not None:
+        ttft = _milliseconds(exchange.first_byte - began)
+    turn = standing = ""
+    usage = None
+    if exchange.policy:
+        turn = NO_WAIT
+        position = exchange.queue_position
+        if exchange.queue_time or position:
+            queued = _milliseconds(exchange.queue_time)
+            turn = f" queue_time={queued}ms queue_position={position}"
+        usage = exchange.usage_at_admission
+        standing = _standing(exchange.share_at_admission, exchange.policy)
+    # `one_line.timestamp`, the same to the digit.
+    ticks = int(exchange.wall * 1e6 + 0.5)
+    second = ticks // 1_000_000
+    date, zone = one_line.of_second(second)
+    return layout.line(
+        exchange,
+        date,
+        ticks - second * 1_000_000,
+        zone,
+        names.request,
+        failure,
+        names.route,
+        pod,
+        request_id,
+        names.backend,
+        origin,
+        exchange.input_tokens or exchange.prompt_estimate,
+        exchange.output_tokens,
+        total,
+        reading,
+        upstream,
+        response,
+        user,
+        ttft,
+        client,
+        turn,
+        usage,
+        standing,
+    )
 
 
 class _Names:
@@ -149,48 +175,11 @@ def _fields(*fields: tuple[str, str]) -> str:
     return "".join([f" {name}={quoted(value)}" for name, value in fields if value])
 
 
-def _ours(exchange: Exchange, user: str, client: str) -> str:
-    if user:
-        user = f" user={user}"
-    ttft = ""
-    if exchange.streaming and exchange.first_byte is not None:
-        waited = _milliseconds(exchange.first_byte - exchange.began)
-        ttft = f" ttft={waited}ms"
-    if client:
-        client = f" client={client}"
-    size = exchange.bytes_out
-    line = f"{user}{ttft} bytes={size}{client}"
-    if not exchange.policy:
-        return line
-    wait = NO_WAIT
-    position = exchange.queue_position
-    if exchange.queue_time or position:
-        queued = _milliseconds(exchange.queue_time)
-        wait = f" queue_time={queued}ms queue_position={position}"
-    standing = _standing(exchange.share_at_admission, exchange.policy)
-    used = exchange.usage_at_admission
-    if used is None:
-        return f"{line}{wait}{standing}"
-    return f"{line}{wait} usage_at_admission={int(used) if used.is_integer() else used}{standing}"
-
-
 @functools.lru_cache(maxsize=1024)
 def _standing(share: float | None, policy: str) -> str:
     if share is None:
         return f" policy={policy}"
     return f" share_at_admission={int(share) if share.is_integer() else round(share, 6)} policy={policy}"
-
-
-def _timestamp(wall: float) -> str:
-    """`one_line.timestamp`, the same to the digit."""
-    ticks = int(wall * 1e6 + 0.5)
-    second = ticks // 1_000_000
-    microseconds = ticks - second * 1_000_000
-    date, zone = one_line.of_second(second)
-    if not microseconds:
-        return f"{date}{zone}"
-    digits = f"{microseconds:06d}".rstrip("0")
-    return f"{date}.{digits}{zone}"
 
 
 def timings(exchange: Exchange, now: float) -> tuple[int, int, int, int]:

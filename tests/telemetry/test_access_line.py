@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kthena_fast import errors
 from kthena_fast.errors import GatewayError
 from kthena_fast.exchange.record import Kept
-from kthena_fast.telemetry import access_line, one_line, text_line
+from kthena_fast.telemetry import _text_line_py, access_line, one_line, text_line
 from tests.telemetry.records import BEGAN, WALL, exchange, refused
 
 TEXT = sys.modules[text_line.text.__module__]
@@ -264,3 +264,41 @@ def test_what_is_kept_of_a_match_is_written_only_where_it_is_the_same(facts: dic
         alike, unkept = exchange(**said), exchange(**said)
         alike.kept = kept
         assert TEXT.text(alike, BEGAN) == TEXT.text(unkept, BEGAN)
+
+
+MOMENTS = st.floats(BEGAN, BEGAN + 1e6)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "wall": st.floats(0, 4e9),
+            "status": st.integers(0, 999),
+            "upstream_status": st.integers(0, 999),
+            "attempts": st.integers(0, 100),
+            "input_tokens": st.integers(0, 2**62),
+            "output_tokens": st.integers(0, 2**62),
+            "bytes_out": st.integers(0, 2**62),
+            "parsed": MOMENTS,
+            "forwarded": st.none() | MOMENTS,
+            "first_byte": st.none() | MOMENTS,
+            # A clock that was set back while it ran, too.
+            "upstream_ended": st.none() | st.floats(BEGAN - 10, BEGAN + 1e6),
+            "ended": st.none() | st.floats(BEGAN - 10, BEGAN + 1e6),
+            "streaming": st.booleans(),
+            "policy": st.sampled_from(["", "fair"]),
+            "queue_time": st.floats(0, 1e6),
+            "queue_position": st.integers(0, 2**40),
+            "usage_at_admission": st.none() | st.floats(allow_nan=False, allow_infinity=False),
+            "share_at_admission": st.none() | st.floats(0, 1),
+            "user": st.text(max_size=2000),
+            "client": st.text(max_size=50),
+            "pod": st.text(max_size=50),
+            "request_id": st.binary(max_size=200),
+            "model": st.text(max_size=2000),
+        }
+    )
+)
+def test_both_twins_write_the_same_line(facts: dict[str, Any]) -> None:
+    record = exchange(**facts)
+    assert TEXT.text(record, BEGAN + 1.5) == _text_line_py.text(record, BEGAN + 1.5)
