@@ -46,6 +46,10 @@ _NOTHING: Final[frozenset[bytes]] = frozenset()
 
 _POSTS: Final = {path.encode(): b"POST %b HTTP/1.1\r\n" % path.encode() for path in paths.KNOWN}
 
+_STEP: Final = 0x9E3779B97F4A7C15
+"""Odd, so that it meets each 64-bit number once."""
+_64_BITS: Final = 2**64 - 1
+
 _ALPHANUMERIC: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TOKEN: Final = lines.table(b"!#$%&'*+-.^_`|~" + _ALPHANUMERIC)
 _ID: Final = lines.table(b"._-" + _ALPHANUMERIC)
@@ -149,8 +153,7 @@ class _Ids:
         self._last = int.from_bytes(os.urandom(8), "big")
 
     def next(self) -> bytes:
-        # An odd step meets each 64-bit number once.
-        self._last = (self._last + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        self._last = (self._last + _STEP) & _64_BITS
         return self._prefix + lines.hex16(self._last)
 
 

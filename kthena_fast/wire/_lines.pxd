@@ -3,7 +3,11 @@
 # A table has 256 bytes, so whatever byte is looked up in it is there; what is written stays in the size counted first.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy
+from cpython.object cimport PyObject
+from libc.string cimport memcmp, memcpy
+
+cdef extern from "Python.h":
+    PyObject *PyTuple_GET_ITEM(tuple, Py_ssize_t)
 
 
 cdef inline bint all_of(bytes data, bytes allowed) except -1:
@@ -22,6 +26,21 @@ cdef inline bytes part(bytes data, Py_ssize_t start, Py_ssize_t end):
     if start >= end:
         return b""
     return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, end - start)
+
+
+cdef inline Py_ssize_t place_of(bytes data, Py_ssize_t start, Py_ssize_t end, tuple names) except -2:
+    cdef PyObject *name
+    cdef Py_ssize_t place, size = end - start
+    if start < 0 or size < 0 or end > PyBytes_GET_SIZE(data):
+        raise IndexError("outside of the bytes")
+    for place in range(len(names)):
+        # Borrowed: the tuple has it.
+        name = PyTuple_GET_ITEM(names, place)
+        if PyBytes_GET_SIZE(<bytes> name) == size and not memcmp(
+            PyBytes_AS_STRING(data) + start, PyBytes_AS_STRING(<bytes> name), size
+        ):
+            return place
+    return -1
 
 
 cdef inline bytes joined(list headers, bytes names, bytes values):

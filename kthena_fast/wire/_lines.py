@@ -21,6 +21,12 @@ def part(data: bytes, start: int, end: int) -> bytes:
     return data[start:end]
 
 
+def place_of(data: bytes, start: int, end: int, names: tuple[bytes, ...]) -> int:
+    """Which of ``names`` the bytes ``data[start:end]`` are, which lie in it; -1: none of them."""
+    name = data[start:end]
+    return names.index(name) if name in names else -1
+
+
 def joined(headers: list[tuple[bytes, bytes]], names: bytes, values: bytes) -> bytes | None:
     """``name: value`` and CRLF for each header; None where a table does not allow a name or a value, or a name is
     empty."""

@@ -41,8 +41,8 @@ cdef int _LONGEST_MEMBER
 cdef long long MOST_TOKENS
 cdef tuple PROMPTS
 cdef frozenset IMAGES
-cdef dict _NAMES
-cdef dict _MEMBERS
+cdef tuple _NAMES
+cdef tuple _MEMBERS
 cdef bytes _SHORT
 
 
@@ -77,7 +77,7 @@ cpdef bint walk(Peek found, bytes data) except -1
 
 cdef Py_ssize_t separator(bytes data, Py_ssize_t at, Py_ssize_t end, int closing) except -2
 cdef int _known(
-    Peek found, bytes data, Py_ssize_t start, Py_ssize_t end, dict names, int longest,
+    Peek found, bytes data, Py_ssize_t start, Py_ssize_t end, tuple names, int longest,
 ) except -3
 cdef object _take(Peek found, int known, bytes data, Py_ssize_t start, Py_ssize_t end)
 cdef str _text(Peek found, bytes data, Py_ssize_t start, Py_ssize_t end)

@@ -72,22 +72,23 @@ _MAX_TOKENS: Final = 5
 _MAX_COMPLETION_TOKENS: Final = 6
 _PROMPT: Final = 7
 """From here on a value is counted."""
-_NAMES: Final = {
-    b"model": _MODEL,
-    b"stream": _STREAM,
-    b"stream_options": _STREAM_OPTIONS,
-    b"user": _USER,
-    b"userId": _USER_ID,
-    b"max_tokens": _MAX_TOKENS,
-    b"max_completion_tokens": _MAX_COMPLETION_TOKENS,
-    **{name.encode(): _PROMPT + at for at, name in enumerate(PROMPTS)},
-}
+_NAMES: Final = (
+    b"model",
+    b"stream",
+    b"stream_options",
+    b"user",
+    b"userId",
+    b"max_tokens",
+    b"max_completion_tokens",
+    *(name.encode() for name in PROMPTS),
+)
+"""In the order of these numbers."""
 _LONGEST: Final = max(map(len, _NAMES))
 
 _TEXT: Final = 0
 _CONTENT: Final = 1
 _TYPE: Final = 2
-_MEMBERS: Final = {b"text": _TEXT, b"content": _CONTENT, b"type": _TYPE}
+_MEMBERS: Final = (b"text", b"content", b"type")
 _LONGEST_MEMBER: Final = max(map(len, _MEMBERS))
 
 _NOBODYS: Final = -1
@@ -206,13 +207,13 @@ def separator(data: bytes, at: int, end: int, closing: int) -> int:
     return at if at < end and (data[at] == _COMMA or data[at] == closing) else -1
 
 
-def _known(found: Peek, data: bytes, start: int, end: int, names: dict[bytes, int], longest: int) -> int:
-    """Which of these names the string is that was walked last; `_NOBODYS`: none."""
+def _known(found: Peek, data: bytes, start: int, end: int, names: tuple[bytes, ...], longest: int) -> int:
+    """Which of these names the string is that was walked last; `_NOBODYS`: none of them."""
     if found._escaped:
         return _DOUBTFUL
     if end - start - 2 > longest:
         return _NOBODYS
-    return names.get(lines.part(data, start + 1, end - 1), _NOBODYS)
+    return lines.place_of(data, start + 1, end - 1, names)
 
 
 def _take(found: Peek, known: int, data: bytes, start: int, end: int) -> None:
