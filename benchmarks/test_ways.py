@@ -79,9 +79,7 @@ class _Taking:
 
 def _lane(benchmark: BenchmarkFixture, lanes: ModuleType, *pieces: bytes) -> None:
     async def made() -> Stage:
-        stage = Stage(lanes)
-        stage.way.journey = _Hearing()
-        return stage
+        return Stage(lanes, _Hearing())
 
     async def rounds(stage: Stage) -> None:
         for _ in range(ROUNDS):

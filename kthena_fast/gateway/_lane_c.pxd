@@ -18,8 +18,9 @@ cdef object _CHUNKED, _CLOSE
 @cython.final
 cdef class Lane:
     # the process
-    cdef object _way, _loop
+    cdef object _way, _loop, _journey
     cdef State_c _state
+    cdef Budget_c _budget
     cdef Py_ssize_t _max_headers, _max_header_bytes, _max_body_bytes
     # the connection
     cdef object _transport, _send, _parser, _pressure, _idle_deadline, _head_deadline, _ending, _probing

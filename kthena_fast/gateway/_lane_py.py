@@ -75,6 +75,7 @@ class Lane:
 
     __slots__ = (
         "_body",
+        "_budget",
         "_complete",
         "_ending",
         "_fields",
@@ -89,6 +90,7 @@ class Lane:
         "_is_paused",
         "_is_plain",
         "_is_tls",
+        "_journey",
         "_keep_alive",
         "_length",
         "_loop",
@@ -121,6 +123,8 @@ class Lane:
         # the process
         self._way = way
         self._state = way.state
+        self._budget = way.budget
+        self._journey = way.journey
         self._loop = way.loop
         settings = way.settings
         # Looked up once: fields of a pydantic model are as slow as those of an enum.
@@ -375,8 +379,7 @@ class Lane:
         if self._trusted:
             exchange.trusted = True
             exchange.client = self._way.client_behind_proxies(self._peer, fields)
-        way = self._way
-        budget = way.budget
+        budget = self._budget
         length = self._length
         if self._missing or length > self._max_body_bytes or not budget.has_room_for(length):
             self._begin_early(exchange)
@@ -384,12 +387,12 @@ class Lane:
         budget.hold(length)
         self._held = length
         exchange.body = self._take_whole()
-        self._passage = way.journey.serve_at_once(exchange, self, self._on_served)
+        self._passage = self._journey.serve_at_once(exchange, self, self._on_served)
 
     def _begin_early(self, exchange: Exchange) -> None:
         """Begin before the whole body is here, or without it: it is too large, too late, or one too many."""
         way = self._way
-        self._passage = way.journey.begin(exchange, self, self._on_served)
+        self._passage = self._journey.begin(exchange, self, self._on_served)
         if self._passage is None:
             return
         if self._length > self._max_body_bytes:
@@ -475,7 +478,7 @@ class Lane:
         """Count in what has come; False: that was too much, and the client is told."""
         came = self._length - self._missing
         try:
-            self._way.budget.hold(came - self._held)
+            self._budget.hold(came - self._held)
         except errors.GatewayError as problem:
             assert self._passage is not None
             self._passage.on_no_body(problem)
@@ -505,7 +508,7 @@ class Lane:
         self._body = b""
         self._whole = None
         if self._held:
-            self._way.budget.release(self._held)
+            self._budget.release(self._held)
             self._held = 0
         self._pressure.flow = None
         self._stop_probing()

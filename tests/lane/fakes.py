@@ -177,8 +177,8 @@ _POD = Pod("key", "default", "pod", "engine.test", 80)
 class Stage:
     """One connection in the lane."""
 
-    def __init__(self, module: ModuleType, **settings: Any) -> None:
-        self.journey = Noting()
+    def __init__(self, module: ModuleType, journey: Any = None, **settings: Any) -> None:
+        self.journey = Noting() if journey is None else journey
         self.deadlines = Deadlines(asyncio.get_running_loop())
         knobs = Settings(**settings)
         self.way = InferenceWay(knobs, State(), self.journey, self.deadlines, {})
