@@ -124,6 +124,7 @@ def test_a_weight_in_range_reaches_the_gateway(weight: str) -> None:
             "networking.inferGateway.resource.limits.memory=1Gib",
             "resource/limits/memory': value must be 'a quantity such as 500m, 2 or 512Mi'",
         ),
+        ("networking.webhook.resource.limits.memory=600000K", "memory': value must be 'a quantity such as 500m, 2 or"),
         ("networking.webhook.resource.requests.cpu=-1", "cpu': value must be 'a quantity such as 500m, 2 or 512Mi'"),
         ("networking.nameOverride=Mine", "a name that begins with a letter and has no dots, such as my-name"),
         ("networking.nameOverride=my.name", "a name that begins with a letter and has no dots, such as my-name"),
@@ -390,6 +391,63 @@ def test_a_field_that_kubernetes_does_not_have_is_refused(component: str, given:
 )
 def test_so_it_is_where_only_the_gateway_has_it(given: dict[str, Any], said: str) -> None:
     assert said in refusal(values=helm.gateway(**given))
+
+
+@pytest.mark.parametrize("component", ["inferGateway", "webhook"])
+@pytest.mark.parametrize(
+    ("name", "request_", "limit"),
+    [
+        *(("cpu", "501m", "500m"), ("cpu", 0.6, "500m"), ("cpu", "1", "999m"), ("cpu", 2, 1.5), ("cpu", "1e3", 999)),
+        *(("memory", "1Gi", "1G"), ("memory", "1Mi", 1048575), ("memory", "2e9", "1Gi"), ("memory", "1025Mi", "1Gi")),
+        *(("memory", 3e9, "2.5Gi"), ("memory", "1Ti", "1023Gi"), ("memory", "1E", "1000Ti"), ("memory", "1.5M", "1e6")),
+        ("ephemeral-storage", "2Gi", "1Gi"),
+    ],
+)
+def test_a_request_above_the_limit_is_refused(component: str, name: str, request_: Any, limit: Any) -> None:
+    resource = {"requests": {name: request_}, "limits": {name: limit}}
+    said = refusal(values={"networking": {component: {"resource": resource}}})
+    requests = rf"networking\.{component}\.resource\.requests\.{name}"
+    found = re.search(rf"{requests} is (\S+): it must be at most limits\.{name}, which is (\S+)", said)
+    assert found is not None
+    for written, value in zip(found.groups(), (request_, limit), strict=True):
+        assert written == value or float(written) == float(value)
+
+
+def test_a_request_above_the_limit_of_the_chart_is_refused_too() -> None:
+    said = refusal("networking.webhook.resource.requests.cpu=1")
+    assert "networking.webhook.resource.requests.cpu is 1: it must be at most limits.cpu, which is 500m" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "limit"),
+    [
+        *(("cpu", "100m", 0.1), ("cpu", 0.7, "700m"), ("cpu", "1.1", "1100m"), ("cpu", "1000m", 1)),
+        *(("cpu", "1k", "1e3"), ("cpu", 0, "1m"), ("cpu", "999m", "1"), ("cpu", "1e3", "1E3"), ("cpu", 1, "1.")),
+        *(("memory", "1G", "1Gi"), ("memory", "1024Mi", "1Gi"), ("memory", 1048576, "1Mi"), ("memory", "2e9", "2G")),
+        *(("memory", "1Pi", "1024Ti"), ("memory", "1Ei", "1.2E"), ("memory", "1000T", "1P"), ("memory", 0, "1Mi")),
+        ("memory", "536870912000m", "512Mi"),
+    ],
+)
+def test_a_request_up_to_the_limit_is_taken(name: str, request_: Any, limit: Any) -> None:
+    resource = {"requests": {name: request_}, "limits": {name: limit}}
+    rendered = helm.render(values=helm.gateway(resource=resource))
+    assert rendered.container(helm.GATEWAY)["resources"]["requests"][name] == request_
+
+
+def test_what_has_no_limit_may_ask_for_anything() -> None:
+    resource = {"requests": {"cpu": 8, "memory": "8Gi"}, "limits": None}
+    rendered = helm.render(values=helm.gateway(resource=resource))
+    assert rendered.container(helm.GATEWAY)["resources"] == {"requests": {"cpu": 8, "memory": "8Gi"}}
+
+
+@pytest.mark.parametrize("component", ["inferGateway", "webhook"])
+@pytest.mark.parametrize("kind", ["limits", "requests"])
+@pytest.mark.parametrize("memory", [512, "512", "512m", 0.5, "900k", "1023Ki", 1048575])
+def test_memory_of_a_few_bytes_is_refused_with_how_to_write_more(component: str, kind: str, memory: Any) -> None:
+    resource = {"requests": {"memory": 0}, kind: {"memory": memory}}
+    said = refusal(values={"networking": {component: {"resource": resource}}})
+    assert f"networking.{component}.resource.{kind}.memory is {memory}, which is less than a MiB" in said
+    assert "it must be a quantity such as 512Mi, since a bare number is of bytes" in said
 
 
 def test_resources_of_other_names_that_kubernetes_has_are_taken() -> None:

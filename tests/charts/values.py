@@ -80,7 +80,7 @@ _QUANTITY = _worded(
     "a quantity such as 500m, 2 or 512Mi",
     type=["string", "number"],
     minimum=0,
-    pattern=r"^[0-9]+(?:\.[0-9]*)?(?:[mkKMGTPE]|[KMGTPE]i|[eE][0-9]+)?$",
+    pattern=r"^[0-9]+(?:\.[0-9]*)?(?:[mkMGTPE]|[KMGTPE]i|[eE][0-9]+)?$",
 )
 _QUANTITIES: Schema = {
     "type": "object",

@@ -62,6 +62,21 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- mulf (regexFind "^[0-9]+" $text | float64) (get $units (regexFind "[KMG]iB$" $text) | default 1.0) | printf "%.0f" -}}
 {{- end -}}
 
+{{/* What a quantity of Kubernetes' comes to, such as 0.1 for 100m and 1024 for 1Ki. */}}
+{{- define "networking.quantity" -}}
+{{- $text := include "networking.text" . -}}
+{{- $units := dict "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 -}}
+{{- range $power, $unit := list "Ki" "Mi" "Gi" "Ti" "Pi" "Ei" -}}
+{{- $bytes := 1.0 -}}
+{{- range until (int (add1 $power)) -}}
+{{- $bytes = mulf $bytes 1024.0 -}}
+{{- end -}}
+{{- $_ := set $units $unit $bytes -}}
+{{- end -}}
+{{- $number := regexFind "^[0-9.]+(?:[eE][-+]?[0-9]+)?" $text -}}
+{{- mulf (float64 $number) (get $units (trimPrefix $number $text) | default 1.0) -}}
+{{- end -}}
+
 {{/* Whether a network such as 10.0.0.1/8 is an address in it: "true", else nothing. */}}
 {{- define "networking.hostBits" -}}
 {{- $parts := splitList "/" . -}}

@@ -147,6 +147,23 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- if and $budget.enabled (eq (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) -}}
 {{- $said = append $said (printf "networking.%s.podDisruptionBudget has both or neither of minAvailable and maxUnavailable: it must be one of them, the other null" $component) -}}
 {{- end -}}
+{{- $limits := $values.resource.limits | default dict -}}
+{{- range $name, $request := $values.resource.requests -}}
+{{- if hasKey $limits $name -}}
+{{- $limit := get $limits $name -}}
+{{- if gt (include "networking.quantity" $request | float64) (include "networking.quantity" $limit | float64) -}}
+{{- $said = append $said (printf "networking.%s.resource.requests.%s is %s: it must be at most limits.%s, which is %s" $component $name (include "networking.text" $request) $name (include "networking.text" $limit)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $kind := list "limits" "requests" -}}
+{{- with dig $kind "memory" "" $values.resource -}}
+{{- $bytes := include "networking.quantity" . | float64 -}}
+{{- if and (gt $bytes 0.0) (lt $bytes 1048576.0) -}}
+{{- $said = append $said (printf "networking.%s.resource.%s.memory is %s, which is less than a MiB: it must be a quantity such as 512Mi, since a bare number is of bytes, and one with m of thousandths of them" $component $kind (include "networking.text" .)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if $said -}}
 {{- fail (printf "\n\n  %s\n" (join "\n  " $said)) -}}
