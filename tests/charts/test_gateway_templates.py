@@ -387,6 +387,27 @@ def test_where_and_how_pods_run_is_the_operators_to_say() -> None:
 
 
 @pytest.mark.parametrize(("component", "name"), [("inferGateway", GATEWAY), ("webhook", helm.WEBHOOK)])
+def test_helms_test_runs_wherever_what_it_tests_does(component: str, name: str) -> None:
+    """Elsewhere than on nodes kept for the component there may be none, or none that has the image."""
+    where = {
+        "nodeSelector": {"pool": "cpu"},
+        "tolerations": [{"key": "cpu", "operator": "Exists"}],
+        "priorityClassName": "high",
+        "podSecurityContext": {"runAsUser": 7},
+    }
+    # Without the gateway it tests the webhook alone, by its image.
+    values = {"inferGateway": {"enabled": False}, component: {**where, "enabled": True}}
+    rendered = helm.render(values={"networking": {"imagePullSecrets": [{"name": "registry"}], **values}})
+    test, tested = rendered.one("Pod", f"{name}-test")["spec"], pod(rendered, name)
+    for key in ("nodeSelector", "tolerations", "priorityClassName", "imagePullSecrets", "securityContext"):
+        assert test[key] == tested[key]
+        assert test[key]
+    # Of the component's own neighbours it is none: rules for them could keep it from every node.
+    assert "affinity" not in test
+    assert "topologySpreadConstraints" not in test
+
+
+@pytest.mark.parametrize(("component", "name"), [("inferGateway", GATEWAY), ("webhook", helm.WEBHOOK)])
 def test_a_variable_of_ones_own_takes_the_place_of_the_charts(component: str, name: str) -> None:
     """Two of one name are what Helm's next upgrade loses one of."""
     chosen = {"LOG_LEVEL": "debug", "POD_NAMESPACE": "x", "MALLOC_MMAP_THRESHOLD_": "1"}

@@ -152,11 +152,10 @@ strategy:
   {{- toYaml (ternary (omit . "rollingUpdate") . (eq .type "Recreate")) | nindent 2 }}
 {{- end -}}
 
-{{/* What a pod says of where and how it runs. */}}
-{{- define "networking.podSettings" -}}
+{{/* What a pod says to be let into the cluster and onto a node: those of a component, and the one that tests it. */}}
+{{- define "networking.placement" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 2 -}}
-serviceAccountName: {{ include "networking.serviceAccountName" . | quote }}
 {{- with $root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -176,6 +175,13 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* What a pod says of where and how it runs. */}}
+{{- define "networking.podSettings" -}}
+{{- $values := index . 2 -}}
+serviceAccountName: {{ include "networking.serviceAccountName" . | quote }}
+{{- include "networking.placement" . }}
 {{- with $values.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
