@@ -1,6 +1,7 @@
 """The chart on a real API server: every object is one that Kubernetes takes, and a release comes, changes and goes."""
 
 import functools
+import json
 import re
 import shlex
 import shutil
@@ -161,12 +162,16 @@ def bare(server: KubeApiServer) -> KubeApiServer:
     return server
 
 
-@pytest.fixture(scope="module")
-def with_foreign_schemas(server: KubeApiServer) -> KubeApiServer:
+def install_foreign_schemas(server: KubeApiServer) -> None:
     try:
         server.install_crds(cluster.foreign_schemas())
     except binaries.Missing as missing:
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def with_foreign_schemas(server: KubeApiServer) -> KubeApiServer:
+    install_foreign_schemas(server)
     return server
 
 
@@ -330,6 +335,51 @@ def test_secrets_that_cert_manager_leaves_are_found_by_the_line_that_says_so(
     )
     server.request("DELETE", f"/api/v1/namespaces/{namespace}/secrets?labelSelector={selector}")
     assert cluster.left(server, helm.RELEASE) == []
+
+
+NEEDS = {
+    "global": {"certManagementMode": "cert-manager"},
+    "networking": {"webhook": {"serviceMonitor": {"enabled": True}}},
+}
+"""Values of a release of which two kinds are not Kubernetes' own."""
+
+
+def test_a_release_that_needs_what_the_cluster_lacks_is_refused_with_what_to_do(
+    own_kube_apiserver: KubeApiServer,
+) -> None:
+    """Helm's own words are of kinds without matches, one for each object."""
+    server = own_kube_apiserver
+    for dry_run in ("server", "none"):
+        with pytest.raises(helm.Refused) as refused:
+            cluster.release(server, "install", "needs", "new", f"--dry-run={dry_run}", values=NEEDS)
+        manager, monitors = refused.value.args[0].rstrip().splitlines()[-2:]
+        assert manager == (
+            "  global.certManagementMode is cert-manager, which this cluster does not have: install cert-manager "
+            "first, or set it to auto, by which the webhook makes its own certificate, or to manual"
+        )
+        assert monitors == (
+            "  networking.webhook.serviceMonitor.enabled is true, and this cluster does not know ServiceMonitors: "
+            "install the Prometheus operator first, or set it to false"
+        )
+    cluster.release(server, "install", "needs", "new")
+    with pytest.raises(helm.Refused, match="which this cluster does not have: install cert-manager first"):
+        cluster.release(server, "upgrade", "needs", "new", values=NEEDS)
+    install_foreign_schemas(server)
+    cluster.release(server, "upgrade", "needs", "new", values=NEEDS)
+
+
+@pytest.mark.parametrize(
+    "told", [(), ("--dry-run=server",), ("--api-versions", "v1/Pod", "--api-versions", "apps/v1/Deployment")]
+)
+def test_what_is_rendered_for_later_may_need_what_the_cluster_does_not_have_yet(
+    server: KubeApiServer, tmp_path: Path, told: tuple[str, ...]
+) -> None:
+    """Argo CD, for one, passes on which kinds its cluster has, and brings cert-manager in the same sync."""
+    file = tmp_path / "values.json"
+    file.write_text(json.dumps(NEEDS))
+    rendered = helm.Rendered(helm.run("template", "a", CHART, "--values", file, *told, kubeconfig=server.kubeconfig))
+    assert rendered.of("Certificate")
+    assert rendered.of("ServiceMonitor")
 
 
 def test_an_upgrade_reaches_the_crds(bare: KubeApiServer, tmp_path: Path) -> None:

@@ -77,6 +77,22 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- mulf (float64 $number) (get $units (trimPrefix $number $text) | default 1.0) -}}
 {{- end -}}
 
+{{/*
+Whether the cluster that objects are about to be sent to lacks a kind, such as cert-manager.io/v1/Certificate: "true",
+else nothing. Of kinds, such as v1/Pod, Helm has heard from a cluster alone, or from `helm template --api-versions`: who
+renders with that may bring the kind along, and is told apart by what `lookup` finds, which is nothing. From a cluster it
+has a list of Secrets, if an empty one, and to read these is what Helm itself needs.
+*/}}
+{{- define "networking.isMissing" -}}
+{{- $root := index . 0 -}}
+{{- $known := $root.Capabilities.APIVersions -}}
+{{- if and ($known.Has "v1/Pod") (not ($known.Has (index . 1))) -}}
+{{- if lookup "v1" "Secret" $root.Release.Namespace "" -}}
+true
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Whether a network such as 10.0.0.1/8 is an address in it: "true", else nothing. */}}
 {{- define "networking.hostBits" -}}
 {{- $parts := splitList "/" . -}}

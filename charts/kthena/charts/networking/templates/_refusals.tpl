@@ -43,6 +43,11 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- if and $webhook.enabled (eq $mode "manual") (not .Values.global.webhook.caBundle) -}}
 {{- $said = append $said "global.webhook.caBundle is empty: with global.certManagementMode manual it must be the base64 of the PEM of the authority that signed the certificate in networking.webhook.tls.secretName" -}}
 {{- end -}}
+{{- if and (eq $mode "cert-manager") (or $webhook.enabled (and $gateway.enabled $gateway.tls.enabled)) -}}
+{{- if include "networking.isMissing" (list . "cert-manager.io/v1/Certificate") -}}
+{{- $said = append $said "global.certManagementMode is cert-manager, which this cluster does not have: install cert-manager first, or set it to auto, by which the webhook makes its own certificate, or to manual" -}}
+{{- end -}}
+{{- end -}}
 {{- range $webhook.image.args -}}
 {{- if and (hasPrefix "--port" .) (ne . (printf "--port=%s" (include "networking.text" $webhook.port))) -}}
 {{- $said = append $said (printf "networking.webhook.image.args has %q: the port is set by networking.webhook.port, for the probes and the Service to know it too" .) -}}
@@ -146,6 +151,11 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- $budget := $values.podDisruptionBudget -}}
 {{- if and $budget.enabled (eq (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) -}}
 {{- $said = append $said (printf "networking.%s.podDisruptionBudget has both or neither of minAvailable and maxUnavailable: it must be one of them, the other null" $component) -}}
+{{- end -}}
+{{- if and $values.enabled $values.serviceMonitor.enabled -}}
+{{- if include "networking.isMissing" (list $ "monitoring.coreos.com/v1/ServiceMonitor") -}}
+{{- $said = append $said (printf "networking.%s.serviceMonitor.enabled is true, and this cluster does not know ServiceMonitors: install the Prometheus operator first, or set it to false" $component) -}}
+{{- end -}}
 {{- end -}}
 {{- $limits := $values.resource.limits | default dict -}}
 {{- range $name, $request := $values.resource.requests -}}
