@@ -36,15 +36,19 @@ NOT_OFFERED = {
 
 SET_ON_PURPOSE = {
     helm.GATEWAY: {
-        "DRAIN_DELAY": "in a cluster endpoints take a moment to forget a pod",
-        "STATUS_LEASE_NAME": "two releases in a namespace must not share a Lease",
+        # In a cluster endpoints take a moment to forget a pod.
+        "DRAIN_DELAY": "5s",
+        # Two releases in a namespace must not share a Lease.
+        "STATUS_LEASE_NAME": helm.GATEWAY,
     },
     helm.WEBHOOK: {
-        "DRAIN_DELAY": "the same, and the API server keeps its connections",
-        "DRAIN_TIMEOUT": "nobody waits longer for a review than timeoutSeconds, and by default that is 5 s",
+        # The same, and the API server keeps its connections.
+        "DRAIN_DELAY": "5s",
+        # Nobody waits longer for a review than timeoutSeconds, and by default that is 5 s.
+        "DRAIN_TIMEOUT": "10s",
     },
 }
-"""Where a default of the chart is not the program's own, by the program, with the reason."""
+"""Where a default of the chart is not the program's own, by the program: what it is, and above it the reason."""
 
 FLAGS_SET_ON_PURPOSE = {
     helm.GATEWAY: {"kubernetes": "where else would a chart's gateway read"},
@@ -89,7 +93,7 @@ def test_the_defaults_are_the_programs_own(name: str) -> None:
     assert said == []
     own = settings.Settings()
     differ = {name for name, field in settings.variables().items() if getattr(told, field) != getattr(own, field)}
-    assert differ == set(SET_ON_PURPOSE[name])
+    assert {variable: environment[variable] for variable in differ} == SET_ON_PURPOSE[name]
 
 
 @pytest.mark.parametrize(

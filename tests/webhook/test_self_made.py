@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import trustme
 
@@ -21,6 +22,7 @@ from kthena_fast.webhook import app, authority, configurations, self_made
 from kthena_fast.webhook.configurations import Configurations
 from kthena_fast.webhook.secret import Secret
 from tests.gateway import processes
+from tests.kube import breaking
 from tests.kube.apiserver import KubeApiServer, Object, Refused, path_of
 from tests.resources import corpus
 from tests.webhook import asking
@@ -598,6 +600,25 @@ async def test_an_api_server_that_is_away_costs_nothing_but_the_news(
         await asyncio.to_thread(cluster.register)
         await cluster.has(bundle, bundle)
         await processes.until(lambda: says(b"ok\n"))
+
+
+async def test_after_a_look_that_went_well_the_next_that_fails_is_repeated_soon(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(self_made, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(self_made, "FIRST_DELAY", 0.001)
+    # Without a bound, 24 failures in a row would be hours.
+    monkeypatch.setattr(self_made, "MAX_DELAY", 36_000.0)
+    four_failures = [breaking.refusal(503, "ServiceUnavailable")] * 4
+    answers = [*four_failures, breaking.raw(orjson.dumps(foreign(cluster)))] * 6
+    async with breaking.server(*answers) as api, client.Client(api.cluster) as kube:
+        replica = Replica(kube, cluster)
+        # Only the Secret is asked for.
+        await replica.end()
+        running = asyncio.create_task(replica.looking.run())
+        await api.until_asked(len(answers))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 class Stalling:
