@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import io
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 import trustme
 
@@ -22,6 +24,7 @@ from tests.gateway import processes
 from tests.kube.apiserver import KubeApiServer, path_of
 from tests.resources import corpus
 from tests.webhook import asking
+from tests.webhook.test_endpoint import MEGABYTE, large
 
 API = "/apis/networking.serving.volcano.sh/v1alpha1"
 
@@ -72,8 +75,9 @@ class Api:
 
     async def _send(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Reply:
         headers = {"Authorization": f"Bearer {self._server.token}", "Content-Type": kind}
+        data = None if body is None else io.BytesIO(orjson.dumps(body))
         url = self._server.url + path
-        async with self._session.request(method, url, json=body, headers=headers, ssl=self._context) as response:
+        async with self._session.request(method, url, data=data, headers=headers, ssl=self._context) as response:
             warnings = [text.partition('"')[2].rpartition('"')[0] for text in response.headers.getall("Warning", [])]
             return Reply(response.status, await response.json(), warnings)
 
@@ -136,7 +140,7 @@ class Asked:
         """How often it was asked."""
         total = 0.0
         for kind in KINDS:
-            for verdict in ("allowed", "refused", "malformed"):
+            for verdict in ("allowed", "refused", "malformed", "overloaded", "failed"):
                 total += await self.scene.metric("kthena_fast_webhook_reviews_total", kind=kind, verdict=verdict)
         return total
 
@@ -249,6 +253,53 @@ async def test_a_dry_run_is_judged_and_stores_nothing(
         reply = await given.api.create(given.api.placed(bad), "?dryRun=All")
         assert reply.causes == ["spec.workloadSelector.matchLabels"]
         assert (await given.api.get(given.api.placed(good))).status == 404
+
+
+async def test_the_largest_objects_that_the_api_server_takes_are_judged_as_any_other(
+    kube_apiserver: KubeApiServer, kube_namespace: str, tmp_path: Path
+) -> None:
+    """To the review of an update it adds what was there."""
+    largest = large(3 * MEGABYTE - 1024)
+    async with asked(kube_apiserver, kube_namespace, tmp_path) as given:
+        api, before = given.api, await given.asked()
+        # What is stored may have half of it: etcd takes 1.5 MB.
+        reply = await api.create(api.placed(large(1400 * 1024)))
+        assert reply.status == 201
+        created, replaced = api.placed(largest, "b"), api.placed(largest)
+        replaced["metadata"]["resourceVersion"] = reply.document["metadata"]["resourceVersion"]
+        for send, good, status in ((api.create, created, 201), (api.replace, replaced, 200)):
+            reply = await send(good, "?dryRun=All")
+            assert reply.status == status
+            assert reply.warnings[-1].startswith("spec: has more than 5,000 values, more than the gateway reads")
+            reply = await send(asking.changed(good, loraAdapters=[""]), "?dryRun=All")
+            assert reply.causes == ["spec.loraAdapters[0]"]
+            assert "spec.loraAdapters[0]: lora adapter name cannot be an empty string" in reply.document["message"]
+        assert await given.asked() == before + 5
+        # Of a little more the API server itself says that it is too much, and asks nobody.
+        reply = await api.create(api.placed(large(3 * MEGABYTE), "c"), "?dryRun=All")
+        assert (reply.status, reply.document["reason"]) == (413, "RequestEntityTooLarge")
+        assert await given.asked() == before + 5
+
+
+async def test_many_writes_at_once_are_all_answered(
+    kube_apiserver: KubeApiServer, kube_namespace: str, tmp_path: Path
+) -> None:
+    """A review that was not would be the API server's error, by `failurePolicy: Fail`."""
+    async with asked(kube_apiserver, kube_namespace, tmp_path) as given:
+        before = await given.asked()
+        at_once = asyncio.Semaphore(20)
+
+        async def write(number: int) -> tuple[int, list[str]]:
+            obj = corpus.server(workloadSelector={}) if number % 2 else corpus.server()
+            obj = given.api.placed(obj, f"s{number}")
+            async with at_once:
+                reply = await given.api.create(obj, "?dryRun=All")
+            return reply.status, reply.causes if number % 2 else reply.warnings
+
+        told = await asyncio.gather(*(write(number) for number in range(200)))
+        assert told == [(201, []), (422, ["spec.workloadSelector.matchLabels"])] * 100
+        # Each of them once: of one that is too busy the API server asks again, by its Retry-After.
+        assert await given.asked() == before + 200
 
 
 async def test_a_generated_name_is_no_missing_name(
