@@ -3,7 +3,7 @@ import cython
 from kthena_fast.wire cimport _lines as lines
 from kthena_fast.wire cimport _plain_heads as plain_heads
 
-cdef bytes _TOKEN, _ID, _VALUE, _TARGET
+cdef bytes _TOKEN, _ID, _TARGET
 cdef dict _DROPPED, _POSTS
 cdef unsigned long long _STEP, _64_BITS
 cdef frozenset _NOT_TO_CLIENT, _NOTHING

@@ -53,7 +53,6 @@ _64_BITS: Final = 2**64 - 1
 _ALPHANUMERIC: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TOKEN: Final = lines.table(b"!#$%&'*+-.^_`|~" + _ALPHANUMERIC)
 _ID: Final = lines.table(b"._-" + _ALPHANUMERIC)
-_VALUE: Final = lines.table(bytes(code for code in range(256) if code == ord("\t") or (code >= 32 and code != 127)))
 _TARGET: Final = lines.table(bytes(range(33, 127)))
 
 
@@ -187,7 +186,7 @@ def _named_by_connection(headers: Headers) -> frozenset[bytes] | None:
 
 
 def _joined(headers: Headers) -> bytes:
-    text = lines.joined(headers, _TOKEN, _VALUE)
+    text = lines.joined(headers, _TOKEN)
     if text is None:
         raise Unsafe("a header name that is no token, or a control character in a header value")
     return text

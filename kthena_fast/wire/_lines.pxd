@@ -9,6 +9,38 @@ from libc.string cimport memcmp, memcpy
 cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(tuple, Py_ssize_t)
 
+cdef extern from *:
+    """
+    #ifdef __SSE2__
+    #include <emmintrin.h>
+    #endif
+
+    #ifndef KTHENA_VALUE
+    #define KTHENA_VALUE
+    /* Whether no byte is a control character, but for tabs. */
+    static inline int kthena_is_value(const unsigned char *at, Py_ssize_t size)
+    {
+        const unsigned char *end = at + size;
+    #ifdef __SSE2__
+        const __m128i most = _mm_set1_epi8(31), tab = _mm_set1_epi8('\\t'), delete = _mm_set1_epi8(127);
+        for (; end - at >= 16; at += 16) {
+            const __m128i bytes = _mm_loadu_si128((const __m128i *) at);
+            const __m128i controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, most), bytes);
+            const __m128i bad = _mm_or_si128(
+                _mm_andnot_si128(_mm_cmpeq_epi8(bytes, tab), controls), _mm_cmpeq_epi8(bytes, delete));
+            if (_mm_movemask_epi8(bad))
+                return 0;
+        }
+    #endif
+        for (; at < end; at++)
+            if ((*at < 32 && *at != '\\t') || *at == 127)
+                return 0;
+        return 1;
+    }
+    #endif
+    """
+    bint kthena_is_value(const unsigned char *, Py_ssize_t) nogil
+
 
 cdef inline bint all_of(bytes data, bytes allowed) except -1:
     cdef const unsigned char *base = data
@@ -43,7 +75,7 @@ cdef inline Py_ssize_t place_of(bytes data, Py_ssize_t start, Py_ssize_t end, tu
     return -1
 
 
-cdef inline bytes joined(list headers, bytes names, bytes values):
+cdef inline bytes joined(list headers, bytes names):
     cdef tuple header
     cdef bytes name, value, lines
     cdef Py_ssize_t size = 0
@@ -51,7 +83,9 @@ cdef inline bytes joined(list headers, bytes names, bytes values):
     for header in headers:
         name = header[0]
         value = header[1]
-        if not PyBytes_GET_SIZE(name) or not all_of(name, names) or not all_of(value, values):
+        if not PyBytes_GET_SIZE(name) or not all_of(name, names):
+            return None
+        if not kthena_is_value(value, PyBytes_GET_SIZE(value)):
             return None
         size += PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(value) + 4
     lines = PyBytes_FromStringAndSize(NULL, size)

@@ -5,6 +5,8 @@ agreement tests of ``headers`` hold the two to the same answers. A table has 256
 0 for the others.
 """
 
+from typing import Final
+
 
 def table(allowed: bytes) -> bytes:
     """The table of these bytes."""
@@ -27,13 +29,16 @@ def place_of(data: bytes, start: int, end: int, names: tuple[bytes, ...]) -> int
     return names.index(name) if name in names else -1
 
 
-def joined(headers: list[tuple[bytes, bytes]], names: bytes, values: bytes) -> bytes | None:
-    """``name: value`` and CRLF for each header; None where a table does not allow a name or a value, or a name is
-    empty."""
+_VALUE: Final = table(bytes(code for code in range(256) if code == ord("\t") or (code >= 32 and code != 127)))
+
+
+def joined(headers: list[tuple[bytes, bytes]], names: bytes) -> bytes | None:
+    """``name: value`` and CRLF for each header; None where the table does not allow a name, a name is empty, or a value
+    has control characters other than tabs."""
     if not headers:
         return b""
     every, texts = zip(*headers, strict=True)
-    if 0 in b"".join(every).translate(names) or b"" in every or 0 in b"".join(texts).translate(values):
+    if 0 in b"".join(every).translate(names) or b"" in every or 0 in b"".join(texts).translate(_VALUE):
         return None
     return b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
 

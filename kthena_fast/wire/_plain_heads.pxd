@@ -6,18 +6,11 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.object cimport PyObject
 from libc.string cimport memcmp
 
+from kthena_fast.wire cimport _lines as lines
 from kthena_fast.wire cimport _scan as scan
 
 cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(tuple, Py_ssize_t)
-
-
-cdef inline bint is_value(const unsigned char *base, Py_ssize_t at, Py_ssize_t end):
-    while at < end:
-        if base[at] < 32 and base[at] != b"\t" or base[at] == 127:
-            return False
-        at += 1
-    return True
 
 
 cdef inline bytes lowered(const unsigned char *base, Py_ssize_t at, Py_ssize_t end, tuple common):
@@ -74,7 +67,7 @@ cdef inline int response_status(bytes data) except -1:
     if not b"0" <= base[10] <= b"9" or not b"0" <= base[11] <= b"9" or base[12] != b" ":
         return 0
     stop = scan.find_byte(data, b"\r", 13, end)
-    if stop < 0 or stop + 1 >= end or base[stop + 1] != b"\n" or not is_value(base, 13, stop):
+    if stop < 0 or stop + 1 >= end or base[stop + 1] != b"\n" or not lines.kthena_is_value(base + 13, stop - 13):
         return 0
     return 100 * (base[9] - 48) + 10 * (base[10] - 48) + base[11] - 48
 
@@ -103,7 +96,7 @@ cdef inline list fields(bytes data, Py_ssize_t at, tuple common):
             first += 1
         while first < last and (base[last - 1] == b" " or base[last - 1] == b"\t"):
             last -= 1
-        if not is_value(base, first, last):
+        if not lines.kthena_is_value(base + first, last - first):
             return None
         found.append((name, PyBytes_FromStringAndSize(<const char *> base + first, last - first)))
         at = stop + 2

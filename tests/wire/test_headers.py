@@ -175,6 +175,17 @@ def test_a_value_with_a_control_character_is_refused(value: bytes) -> None:
         to_engine([], request_id=value)
 
 
+@pytest.mark.parametrize("place", [*range(34), 47, 48])
+def test_of_a_long_value_every_byte_is_looked_at(place: int) -> None:
+    for code in range(256):
+        value = b"x" * place + bytes((code,)) + b"\t" * (48 - place)
+        if code == ord("\t") or (code >= 32 and code != 127):
+            assert b"a: " + value + b"\r\n" in wire.to_client([(b"a", value)], b"id")
+        else:
+            with pytest.raises(wire.Unsafe):
+                wire.to_client([(b"a", value)], b"id")
+
+
 @pytest.mark.parametrize("name", [b"", b"a b", b"a:", b"a\r\n", b"\xc3\xa9", b"(a)"])
 def test_a_name_that_is_no_token_is_refused(name: bytes) -> None:
     with pytest.raises(Unsafe):

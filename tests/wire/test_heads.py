@@ -197,6 +197,18 @@ def test_the_twins_agree_on_any_bytes(kind: str, rest: bytes) -> None:
         assert all(answer == answers[0] for answer in answers)
 
 
+@pytest.mark.parametrize("place", [0, 1, 15, 16, 17, 31, 32, 47])
+@each_twin
+def test_of_a_long_value_every_byte_is_looked_at(module: ModuleType, place: int) -> None:
+    for code in range(256):
+        value = b"x" * place + bytes((code,)) + b"y" * (48 - place)
+        head = module.request(b"POST / HTTP/1.1\r\nContent-Length: 0\r\na: " + value + b"\r\n\r\n")
+        if code == ord("\t") or (code >= 32 and code != 127):
+            assert head.fields[1] == (b"a", value.strip(b" \t"))
+        else:
+            assert head is None
+
+
 @pytest.mark.parametrize("size", [1, 4, 63, 64, 65, 300])
 @each_twin
 def test_a_name_of_any_length_is_read_in_lower_case(module: ModuleType, size: int) -> None:
