@@ -23,8 +23,9 @@ run: $(VENV)/.installed build ## Install, build and start the demo: a gateway on
 build: $(VENV)/.installed ## Compile the twins in place
 	@# The folder is what setup.py leaves of an earlier build.
 	@[ -d build/cython ] || [ -n "$$KTHENA_FAST_NO_EXTENSIONS" ] || \
-		echo "Compiling the hot parts, once: about 90 seconds on two cores (KTHENA_FAST_NO_EXTENSIONS=1 does without)."
-	$(FLOCK) $(BIN)/python setup.py -q build_ext --inplace
+		echo "Compiling the hot parts, once: about 90 seconds on two cores (KTHENA_FAST_NO_EXTENSIONS=1 does without)." >&2
+	@# Silent, as `bench` is: what that prints may go into a file.
+	@$(FLOCK) $(BIN)/python setup.py -q build_ext --inplace
 
 tools: ## Install what the suite runs beside Python: etcd, valgrind, nginx, wrk; kube-apiserver, Helm (in a cache)
 	.ci/tools
@@ -55,7 +56,7 @@ format: $(VENV)/.tools ## Let ruff mend what it can
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.tools build ## What a proxied request costs, beside other proxies: twelve minutes (BENCH=--quick: three)
-	$(BIN)/python -m benchmarks.load $(BENCH)
+	@$(BIN)/python -m benchmarks.load $(BENCH)
 
 bench-operations: $(VENV)/.tools build ## Print what the hot operations cost, both twins side by side
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-columns=min,median,ops --durations=0

@@ -308,6 +308,36 @@ def test_what_fails_is_noted_and_the_others_are_measured(tmp_path: Path) -> None
     assert found["nginx"]["us_per_request"]
 
 
+BRIEF = """
+import http.server, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.end_headers()
+        type(self).left -= 1
+        if not self.left:
+            os._exit(0)
+    left = 3
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+"""A server that ends by itself."""
+
+
+@pytest.mark.usefixtures("tools")
+def test_one_that_stays_and_ends_by_itself_is_measured_no_more(tmp_path: Path) -> None:
+    plan = course.Plan(rounds=2, warm_up=1, requests=1, latency=0.1, streams=0.1)
+    brief = contestants.Contestant(
+        "brief", lambda ports, _: [sys.executable, "-c", BRIEF, str(ports.own)], connections=1, stays=True
+    )
+    with engines.canned(tmp_path) as canned, engines.paced(tmp_path) as paced:
+        run = course.Course(plan, tmp_path, loads.Load(tmp_path), canned, paced)
+        found = run.run([brief])
+    assert "round 1 of brief ended early" in run.notes[0]
+    assert run.notes[1:] == ["brief ended by itself; its figures are of the rounds before"]
+    assert len(found["brief"]["rss_mb"]) == 1
+
+
 def test_pods_have_addresses_of_their_own() -> None:
     addresses = gateway.addresses(1_000)
     assert len(set(addresses)) == 1_000

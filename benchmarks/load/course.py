@@ -87,6 +87,9 @@ class Course:
                 for contestant in chosen:
                     began = time.monotonic()
                     stays = staying.get(contestant.name)
+                    if stays is not None and not processes.runs(stays.process):
+                        self._note(f"{contestant.name} ended by itself; its figures are of the rounds before")
+                        continue
                     turn = (
                         self._turn(contestant, straight) if stays is None else self._part(contestant, stays, straight)
                     )

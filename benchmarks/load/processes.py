@@ -114,7 +114,7 @@ def wait_until_serving(port: int, body: bytes, process: psutil.Process, log: Pat
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
     until = time.monotonic() + START_SECONDS
     last = "nothing was answered"
-    while time.monotonic() < until and process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+    while time.monotonic() < until and runs(process):
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         try:
             with _opener.open(request, timeout=5):
@@ -131,13 +131,18 @@ def wait_until_said(words: bytes, process: psutil.Process, log: Path) -> None:
     """Return once a process has printed these words."""
     until = time.monotonic() + START_SECONDS
     while words not in log.read_bytes():
-        if time.monotonic() > until or not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+        if time.monotonic() > until or not runs(process):
             raise DoesNotServe(f"{words!r} was not said:\n{tail(log)}")
         time.sleep(0.05)
 
 
 def tail(log: Path) -> str:
     return log.read_text(errors="replace")[-2000:]
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it has not ended."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def cpu_seconds(process: psutil.Process) -> float:
