@@ -7,14 +7,14 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from kthena_fast.routing import build
+from kthena_fast.routing import build, shards
 from kthena_fast.telemetry import metrics
 from kthena_fast.telemetry.one_line import counted
 
 if TYPE_CHECKING:
     from kthena_fast.gateway.fairness import Fairness
     from kthena_fast.gateway.state import State
-    from kthena_fast.routing.snapshot import Snapshot
+    from kthena_fast.routing.snapshot import Pod, Snapshot
     from kthena_fast.sources import Fault, Observation
     from kthena_fast.telemetry.registry import Registry
     from kthena_fast.telemetry.requests import RequestMetrics
@@ -80,12 +80,13 @@ class Observer:
             state.notice = trouble and f"{trouble}; what was read before serves on"
         elif trouble:
             state.detail = trouble
-        self._pool.retain(snapshot.pods.values())
+        came, left = shards.differences(before.pods, state.snapshot.pods)
+        self._pool.follow(came, left)
         if self._fairness is not None:
             self._fairness.on_snapshot(snapshot)
         self._request_metrics.retain(snapshot.models(), snapshot.objects.routes, snapshot.objects.servers)
         self._measure(observation)
-        self._announce(snapshot)
+        self._announce(snapshot, came)
         self._announce_faults(observation.faults, synced=observation.synced)
         if observation.synced and not was_synced:
             # Most of what there is now stays for long: the collector need not look at it again and again.
@@ -96,7 +97,9 @@ class Observer:
             or snapshot.objects.servers is not before.objects.servers
             or len(snapshot.rejected) != len(before.rejected)
         )
-        log.log(logging.INFO if is_news else logging.DEBUG, "in service: %s", describe(snapshot))
+        level = logging.INFO if is_news else logging.DEBUG
+        if log.isEnabledFor(level):
+            log.log(level, "in service: %s", describe(snapshot))
 
     def _measure(self, observation: Observation) -> None:
         snapshot = self._state.snapshot
@@ -132,7 +135,7 @@ class Observer:
             log.info("%s can be read again", resource)
         self._told = frozenset(now)
 
-    def _announce(self, snapshot: Snapshot) -> None:
+    def _announce(self, snapshot: Snapshot, came: list[Pod]) -> None:
         """Say what is new; what was said at the last change and still holds is not said again."""
         entries = snapshot.rejected, snapshot.unsupported
         if any(now is not said for now, said in zip(entries, self._announced, strict=True)):
@@ -142,7 +145,7 @@ class Observer:
                 if line not in self._said:
                     log.warning("%s", line)
             self._said = frozenset(lines)
-        if not self._verifies_engines and any(pod.tls for pod in snapshot.pods.values()):
+        if not self._verifies_engines and any(pod.tls for pod in came):
             log.warning("%s", UNVERIFIED)
             # Once is enough.
             self._verifies_engines = True

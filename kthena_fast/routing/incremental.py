@@ -196,11 +196,14 @@ class Builder:
         before = self._servers.now.get(key)
         resource = self._resources.now.get(key)
         own = build.in_order(self._members[key].values()) if resource is not None else ()
+        staying = {pod.key: pod for pod in own}
         if before is not None:
             for pod in before.pods:
-                self._reached.drop(pod.key)
+                if staying.get(pod.key) is not pod:
+                    self._reached.drop(pod.key)
         for pod in own:
-            self._reached.put(pod.key, pod)
+            if self._reached.get(pod.key) is not pod:
+                self._reached.put(pod.key, pod)
         if resource is None:
             self._servers.drop(key)
         elif before is None or before.pods != own or self._snapshot.objects.servers.get(key) is not resource:

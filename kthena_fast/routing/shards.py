@@ -59,6 +59,24 @@ class Shards(Mapping[str, V]):
         return f"<Shards {dict(self)}>"
 
 
+def differences(before: Mapping[str, V], now: Mapping[str, V]) -> tuple[list[V], list[V]]:
+    """What came and what left from one mapping to another one, by identity: of two copies of one `Kept`, only those
+    parts are looked at that changed."""
+    if not isinstance(before, Shards) or not isinstance(now, Shards):
+        return _missing_from(before, now), _missing_from(now, before)
+    came: list[V] = []
+    left: list[V] = []
+    for old, new in zip(before._parts, now._parts, strict=True):
+        if old is not new:
+            came += _missing_from(old, new)
+            left += _missing_from(new, old)
+    return came, left
+
+
+def _missing_from(one: Mapping[str, V], other: Mapping[str, V]) -> list[V]:
+    return [value for key, value in other.items() if one.get(key) is not value]
+
+
 class Kept(Shards[V]):
     """A mapping that changes, and copies of it that do not."""
 

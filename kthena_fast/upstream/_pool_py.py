@@ -160,15 +160,18 @@ class Pool:
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
-    def retain(self, pods: Iterable[Pod]) -> None:
-        """Only these pods are served from now on; one that left before and is among them is welcome again."""
-        staying = set(pods)
-        for pod in staying:
-            if pod.connections is not None and pod.connections.is_retired and not self._is_closed:
-                pod.connections.is_retired = False
-                self._kept.add(pod.connections)
-        for kept in [kept for kept in self._kept if kept.pod not in staying]:
-            self._retire(kept)
+    def follow(self, came: Iterable[Pod], left: Iterable[Pod]) -> None:
+        """These pods are served from now on, one that left before is welcome again; and those are no longer."""
+        for pod in left:
+            if pod.connections is None:
+                # For who chose it before it left.
+                pod.connections = Kept(pod)
+            self._retire(pod.connections)
+        for pod in came:
+            kept: Kept | None = pod.connections
+            if kept is not None and kept.is_retired and not self._is_closed:
+                kept.is_retired = False
+                self._kept.add(kept)
 
     def close(self) -> None:
         """Close what waits; what is in use is closed when it is given back."""

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from kthena_fast.routing import build
 from kthena_fast.routing.incremental import Builder
+from kthena_fast.routing.shards import Shards
 from kthena_fast.routing.snapshot import Snapshot
 from tests.routing import given
 
@@ -146,6 +147,17 @@ def test_what_did_not_change_is_shared() -> None:
     assert after.servers["default/t"] is before.servers["default/t"]
     assert after.servers["default/s"] is not before.servers["default/s"]
     assert after.pods.keys() > before.pods.keys()
+
+
+def test_of_many_pods_only_the_part_is_new_in_which_one_changed() -> None:
+    builder = builder_of(given.server("s"), *[given.pod(f"p{number}", app="s") for number in range(200)])
+    before = builder.snapshot().pods
+    builder.put_pod(given.pod("p7", app="s", ready="False"))
+    after = builder.snapshot().pods
+    assert isinstance(before, Shards)
+    assert isinstance(after, Shards)
+    parts = zip(before._parts, after._parts, strict=True)
+    assert [old.keys() - new.keys() for old, new in parts if old is not new] == [before.keys() - after.keys()]
 
 
 def test_ties_go_on_where_they_were_broken() -> None:

@@ -43,3 +43,24 @@ def test_without_a_change_the_copy_is_the_same() -> None:
     assert kept.copy() is first
     kept.put("b", 2)
     assert kept.copy() is not first
+
+
+@given(CALLS, CALLS)
+def test_what_came_and_what_left_is_what_differs(
+    before: list[tuple[str, str, int]], after: list[tuple[str, str, int]]
+) -> None:
+    kept: shards.Kept[object] = shards.Kept()
+    copies: list[shards.Shards[object]] = []
+    for calls in (before, after):
+        for call, key, _ in calls:
+            if call == "put":
+                kept.put(key, object())
+            elif call == "drop":
+                kept.drop(key)
+        copies.append(kept.copy())
+    old, new = copies
+    came, left = shards.differences(old, new)
+    assert set(came) == set(new.values()) - set(old.values())
+    assert set(left) == set(old.values()) - set(new.values())
+    assert shards.differences(dict(old), new) == shards.differences(old, dict(new))
+    assert (set(came), set(left)) == tuple(map(set, shards.differences(dict(old), dict(new))))

@@ -119,7 +119,7 @@ async def test_whichever_leaves_the_others_stay_in_their_order(pool: pools.Pool,
 async def test_a_pod_that_left_loses_what_waits_and_keeps_what_is_in_use(pool: pools.Pool, engine: Engine) -> None:
     waiting, busy = await use(pool, engine, 2)
     assert pool.take(engine.pod) is busy
-    pool.retain([])
+    pool.follow([], [engine.pod])
     assert (waiting.is_open, busy.is_open) == (False, True)
     relay = a_relay(busy)
     busy.send(REQUEST, b"", relay)
@@ -132,16 +132,23 @@ async def test_a_pod_that_left_loses_what_waits_and_keeps_what_is_in_use(pool: p
 
 async def test_a_pod_that_comes_back_keeps_connections_again(pool: pools.Pool, engine: Engine) -> None:
     await use(pool, engine)
-    pool.retain([])
-    pool.retain([engine.pod])
+    pool.follow([], [engine.pod])
+    pool.follow([engine.pod], [])
     await use(pool, engine)
     assert repr(pool) == "<Pool pods=1 idle=1>"
 
 
 async def test_a_pod_that_stays_keeps_its_connections(pool: pools.Pool, engine: Engine) -> None:
     (connection,) = await use(pool, engine)
-    pool.retain([engine.pod, a_dead_pod()])
+    pool.follow([a_dead_pod()], [a_dead_pod()])
     assert connection.is_open
+
+
+async def test_who_chose_a_pod_before_it_left_leaves_no_connection_behind(pool: pools.Pool, engine: Engine) -> None:
+    pool.follow([], [engine.pod])
+    (connection,) = await use(pool, engine)
+    assert not connection.is_open
+    assert repr(pool) == "<Pool pods=0 idle=0>"
 
 
 async def test_a_closed_pool_closes_what_is_given_back(pool: pools.Pool, engine: Engine) -> None:
