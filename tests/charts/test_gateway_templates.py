@@ -87,6 +87,22 @@ def test_a_probe_can_be_taken_away(component: str, probe: str) -> None:
     assert left == {"startupProbe", "livenessProbe", "readinessProbe"} - {probe}
 
 
+@pytest.mark.parametrize("component", ["inferGateway", "webhook"])
+@pytest.mark.parametrize("gone", ["resource", "resource.limits", "resource.requests", "resource.limits.memory"])
+def test_resources_can_be_taken_away(component: str, gone: str) -> None:
+    rendered = helm.render(f"networking.{component}.{gone}=null")
+    name = GATEWAY if component == "inferGateway" else helm.WEBHOOK
+    found = rendered.container(name).get("resources") or {}
+    for key in gone.split(".")[1:]:
+        assert found
+        found = found.get(key)
+    assert not found
+
+
+def test_a_configuration_of_upstreams_can_be_null() -> None:
+    assert "routerConfiguration" not in str(helm.render("networking.inferGateway.routerConfiguration=null").objects)
+
+
 def test_a_rollout_takes_no_pod_away_before_another_is_ready() -> None:
     strategy = helm.default().one("Deployment", GATEWAY)["spec"]["strategy"]
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}

@@ -98,7 +98,7 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- $said = append $said (printf "networking.inferGateway.trustedProxies has %q, which is neither an address nor a network: the address has no /%s, and of the network all bits behind the first %s must be 0" . (splitList "/" . | last) (splitList "/" . | last)) -}}
 {{- end -}}
 {{- end -}}
-{{- with $gateway.routerConfiguration.auth -}}
+{{- with ($gateway.routerConfiguration | default dict).auth -}}
 {{- if .jwksUri -}}
 {{- $said = append $said (printf "networking.inferGateway.routerConfiguration.auth.jwksUri is %q: it must be left out, since authentication is not built yet, and a gateway that was configured closed does not open" .jwksUri) -}}
 {{- end -}}
@@ -157,8 +157,9 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- $said = append $said (printf "networking.%s.serviceMonitor.enabled is true, and this cluster does not know ServiceMonitors: install the Prometheus operator first, or set it to false" $component) -}}
 {{- end -}}
 {{- end -}}
-{{- $limits := $values.resource.limits | default dict -}}
-{{- range $name, $request := $values.resource.requests -}}
+{{- $resource := $values.resource | default dict -}}
+{{- $limits := $resource.limits | default dict -}}
+{{- range $name, $request := $resource.requests -}}
 {{- if hasKey $limits $name -}}
 {{- $limit := get $limits $name -}}
 {{- if gt (include "networking.quantity" $request | float64) (include "networking.quantity" $limit | float64) -}}
@@ -167,7 +168,7 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- end -}}
 {{- end -}}
 {{- range $kind := list "limits" "requests" -}}
-{{- with dig $kind "memory" "" $values.resource -}}
+{{- with dig $kind "memory" "" $resource -}}
 {{- $bytes := include "networking.quantity" . | float64 -}}
 {{- if and (gt $bytes 0.0) (lt $bytes 1048576.0) -}}
 {{- $said = append $said (printf "networking.%s.resource.%s.memory is %s, which is less than a MiB: it must be a quantity such as 512Mi, since a bare number is of bytes, and one with m of thousandths of them" $component $kind (include "networking.text" .)) -}}
