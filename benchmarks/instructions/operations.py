@@ -210,8 +210,8 @@ class Parses:
 
     def __init__(self, gateway: Made, burn: Callable[[], object]) -> None:
         self._burn = burn
-        self._client = gateway.connect()
         gateway.journey_of_lanes(_Answering())
+        self._client = gateway.connect()
 
     async def prepare(self, times: int) -> None: ...
 
