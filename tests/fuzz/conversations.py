@@ -94,8 +94,12 @@ class Ways:
         transport.on_write = _Engine(self._ways[number], transport).on_write
 
     def agree(self, pieces: Iterable[bytes]) -> Outcome:
-        """The outcome of this conversation, which is the same on each way; AssertionError where it is not."""
-        return self._runner.run(self._agree(list(pieces)))
+        """The outcome of this conversation, which is the same on each way; AssertionError where it is not.
+
+        One more request follows, as long as the gateway reads: it ends a head that is not ended, which aiohttp may
+        refuse before its end and the lane never does.
+        """
+        return self._runner.run(self._agree([*pieces, ways.LAST]))
 
     async def _agree(self, pieces: list[bytes]) -> Outcome:
         outcomes = [await way.converse(pieces) for way in self._ways]
@@ -159,8 +163,6 @@ class _Way:
         protocol.connection_made(transport)
         for piece in pieces:
             await self._say(transport, piece)
-        if b"Connection: close" not in b"".join(pieces):
-            await self._say(transport, ways.LAST)
         ended = transport.ended
         if not transport.is_closing():
             if not transport.protocol.eof_received():

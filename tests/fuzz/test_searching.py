@@ -26,7 +26,8 @@ def test_a_short_search_finds_nothing(name: str, tmp_path: Path, capfd: pytest.C
         pytest.skip("atheris is missing: pip install atheris")
     status = command.search(name, SECONDS, tmp_path, same=INPUTS)
     told = capfd.readouterr()
-    assert status == 0, told.err[-4000:]
+    # What was broken is told on the one, what the search did on the other.
+    assert status == 0, told.out[-4000:] + told.err[-4000:]
     found = [path.read_bytes() for path in (tmp_path / name / "found").iterdir()]
     assert not found
     # It was a search: inputs were tried, and some led further than those before.
