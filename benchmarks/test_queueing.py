@@ -56,7 +56,7 @@ def turns() -> Iterator[Turns]:
         answers=RecentAnswers(10_000),
         report=Report(Registry(), 10),
     )
-    made.on_snapshot(SNAPSHOT)
+    made.on_snapshot(SNAPSHOT, ())
     yield made
     loop.close()
 

@@ -7,7 +7,7 @@ import logging
 import random
 import ssl
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,11 +93,11 @@ class Fairness:
         """What pods last said of themselves, kept up to date; empty where they are not asked."""
         return self.scraper.loads if self.scraper is not None else {}
 
-    def on_snapshot(self, snapshot: Snapshot) -> None:
-        """A snapshot is in service."""
+    def on_snapshot(self, snapshot: Snapshot, came: Iterable[Pod], left: Iterable[Pod]) -> None:
+        """A snapshot is in service, with these pods that were not in the one before, and without those."""
         if self.scraper is not None:
-            self.scraper.on_servers(snapshot.servers.values())
-        self.turns.on_snapshot(snapshot)
+            self.scraper.on_snapshot(snapshot.servers, came, left)
+        self.turns.on_snapshot(snapshot, left)
 
     def start(self) -> list[Coroutine[None, None, None]]:
         """Begin; returns what is to run as tasks for as long as the gateway lives."""

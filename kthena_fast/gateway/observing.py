@@ -83,7 +83,7 @@ class Observer:
         came, left = shards.differences(before.pods, state.snapshot.pods)
         self._pool.follow(came, left)
         if self._fairness is not None:
-            self._fairness.on_snapshot(snapshot)
+            self._fairness.on_snapshot(state.snapshot, came, left)
         self._request_metrics.retain(snapshot.models(), snapshot.objects.routes, snapshot.objects.servers)
         self._measure(observation)
         self._announce(snapshot, came)

@@ -14,7 +14,7 @@ from kthena_fast.queueing.tariff import DENOMINATOR
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from kthena_fast.core import _heap_py as heaps
     from kthena_fast.core import _ledger_py as ledgers
@@ -301,8 +301,8 @@ class Turns:
                 share, rank = new_shares.of(user)
                 turn.stand(self.ledger.standing(share, rank))
 
-    def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Take the routes and servers that are in service now."""
+    def on_snapshot(self, snapshot: Snapshot, left: Iterable[Pod]) -> None:
+        """Take the routes and servers that are in service now, where these pods are no longer."""
         before = self._snapshot
         self._snapshot = snapshot
         for name, gate in self.server_gates.items():
@@ -319,7 +319,7 @@ class Turns:
                 self._match_anew(queue)
         self.server_gates = {name: gate for name, gate in self.server_gates.items() if gate.queues or gate.out}
         if isinstance(self._limit, limits.Adaptive):
-            self._limit.retain(frozenset(snapshot.pods))
+            self._limit.forget(left)
         self.call_all()
 
     def _match_anew(self, queue: queues.Queue) -> None:

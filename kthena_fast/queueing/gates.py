@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kthena_fast.core._choice import NO_EXTENSIONS
@@ -87,10 +88,12 @@ class Adaptive:
             limit += max(1, limit // 8)
         known.learn(pod.key, limit, now)
 
-    def retain(self, keys: frozenset[str]) -> None:
-        """Forget pods that are not among these."""
-        for name in [name for name, known in self._servers.items() if not known.retain(keys)]:
-            del self._servers[name]
+    def forget(self, pods: Iterable[Pod]) -> None:
+        """These have left."""
+        for pod in pods:
+            known = self._servers.get(pod.server)
+            if known is not None and not known.forget(pod.key):
+                del self._servers[pod.server]
 
     def _of_server(self, key: str) -> _Learned:
         known = self._servers.get(key)
@@ -138,10 +141,9 @@ class _Learned:
             self._forget(pod)
         return self._start * len(server.pods) + self._difference, until
 
-    def retain(self, keys: frozenset[str]) -> bool:
-        """Forget pods that are not among these; whether anything is left."""
-        for pod in self._by_pod.keys() - keys:
-            self._forget(pod)
+    def forget(self, pod: str) -> bool:
+        """The pod has left; whether anything is known of others."""
+        self._forget(pod)
         return bool(self._by_pod)
 
     def _forget(self, pod: str) -> None:

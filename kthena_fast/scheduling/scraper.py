@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from kthena_fast.routing.snapshot import Pod, Server
@@ -38,8 +38,8 @@ class Scraper:
         self._tls = tls
         self._timers = timers
         self._on_load = on_load
-        self._engines: dict[Pod, str] = {}
-        """What kind of engine each pod is."""
+        self._servers: Mapping[str, Server] = {}
+        """They say what kind of engine a pod is."""
         self._line: OrderedDict[Pod, Asking] = OrderedDict()
         """Whose turn is next comes first."""
         self._owed = 0.0
@@ -47,13 +47,13 @@ class Scraper:
         self.loads: dict[Pod, Load] = {}
         """What each pod said last."""
 
-    def on_servers(self, servers: Iterable[Server]) -> None:
-        """Take the servers of the snapshot in service."""
-        self._engines = {pod: server.engine for server in servers for pod in server.pods}
-        for pod in self._line.keys() - self._engines.keys():
+    def on_snapshot(self, servers: Mapping[str, Server], came: Iterable[Pod], left: Iterable[Pod]) -> None:
+        """Take the servers in service by their keys, and which of their pods were not there before or are no longer."""
+        self._servers = servers
+        for pod in left:
             self._line.pop(pod).close()
             self.loads.pop(pod, None)
-        for pod in self._engines.keys() - self._line.keys():
+        for pod in came:
             self._line[pod] = Asking(pod, self._tls, self._timers, self._on_page, len(self._line))
             self._line.move_to_end(pod, last=False)
 
@@ -91,7 +91,7 @@ class Scraper:
         return self._interval / turns
 
     def _on_page(self, pod: Pod, page: bytes | None) -> None:
-        load = read_load(page, self._engines[pod]) if page is not None else None
+        load = read_load(page, self._servers[pod.server].engine) if page is not None else None
         if load is None:
             self.loads.pop(pod, None)
         else:

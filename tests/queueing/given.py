@@ -23,6 +23,7 @@ from kthena_fast.queueing.report import Report
 from kthena_fast.queueing.tariff import Tariff
 from kthena_fast.queueing.turn import Turn
 from kthena_fast.queueing.turns import Turns
+from kthena_fast.routing import shards
 from kthena_fast.routing.snapshot import Match, Snapshot
 from kthena_fast.telemetry.registry import Registry
 from kthena_fast.upstream.deadlines import Deadlines
@@ -123,7 +124,7 @@ class Desk:
             report=report,
         )
         report.watch(self.turns)
-        self.turns.on_snapshot(snapshot)
+        self.turns.on_snapshot(snapshot, ())
 
     def find(self, exchange: Exchange) -> Match:
         """As the journey matches."""
@@ -136,8 +137,9 @@ class Desk:
 
     def change(self, snapshot: Snapshot) -> None:
         """Other objects are in service."""
+        _, left = shards.differences(self.snapshot.pods, snapshot.pods)
         self.snapshot = snapshot
-        self.turns.on_snapshot(snapshot)
+        self.turns.on_snapshot(snapshot, left)
 
     async def come(
         self,

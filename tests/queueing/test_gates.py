@@ -116,7 +116,7 @@ def test_pods_that_left_are_forgotten() -> None:
     limit, asked = gates.Adaptive(32), pod()
     asked.in_flight = 32
     limit.on_scrape(asked, 31.0, 100.0)
-    limit.retain(frozenset())
+    limit.forget([asked])
     assert limit.of_pod(asked, 100.0) == 32
 
 
@@ -165,7 +165,7 @@ def test_the_sum_that_is_kept_is_the_sum(calls: list[tuple[float, Any]]) -> None
             if len(call) % 2:
                 # Those that are gone may be forgotten before or after the server is known to be without them.
                 limit.of(served, now)
-            limit.retain(frozenset(each.key for each in call))
+            limit.forget([each for each in PODS if each not in call])
             for key in naive.learned.keys() - {each.key for each in call}:
                 del naive.learned[key]
         total, until = limit.of(served, now)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -66,6 +66,11 @@ def pod(name: str, port: int, host: str = "127.0.0.1", prefix: bytes = b"") -> P
     return busy
 
 
+def take(asks: Scraper, *servers: Server, without: Sequence[Pod] = ()) -> None:
+    """These are in service, and all their pods are new."""
+    asks.on_snapshot({each.key: each for each in servers}, [new for each in servers for new in each.pods], without)
+
+
 @contextlib.asynccontextmanager
 async def scraping(
     *servers: Server, interval: float = 0.001, tls: ssl.SSLContext | None = None
@@ -73,7 +78,7 @@ async def scraping(
     heard = Heard()
     deadlines = Deadlines(asyncio.get_running_loop())
     asks = Scraper(interval, tls or ssl.create_default_context(), deadlines, heard)
-    asks.on_servers(servers)
+    take(asks, *servers)
     task = asyncio.create_task(asks.run())
     try:
         yield asks, heard
@@ -164,12 +169,23 @@ async def test_what_a_pod_says_after_it_left_is_not_kept() -> None:
         async with scraping(server(asked)) as (asks, heard):
             await heard.until(lambda: asked in asks.loads)
             told = len(heard.said)
-            asks.on_servers([])
+            take(asks, without=[asked])
             assert not asks.loads
-            asks.on_servers([server(pod("q", engine.port))])
+            take(asks, server(pod("q", engine.port)))
             await heard.until(lambda: heard.of("q") != [])
             assert asked not in asks.loads
             assert len(heard.of("p")) <= told + 1
+
+
+async def test_a_pod_that_stays_is_read_as_the_engine_that_its_server_names_now() -> None:
+    page = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(VLLM), VLLM)
+    async with answering(page) as port:
+        asked = pod("p", port)
+        async with scraping(server(asked, engine="SGLang")) as (asks, heard):
+            await heard.until(lambda: heard.said != [])
+            assert heard.said[-1] == ("p", None)
+            asks.on_snapshot({"default/s": server(asked)}, [], [])
+            await heard.until(lambda: heard.said[-1] == ("p", 2.0))
 
 
 async def test_the_prefix_of_a_backend_comes_before_the_path() -> None:
@@ -200,7 +216,7 @@ class Turns:
 
         monkeypatch.setattr(Asking, "ask", ask)
         self.scraper = Scraper(interval, ssl.create_default_context(), Deadlines(asyncio.get_running_loop()), Heard())
-        self.scraper.on_servers([server(*pods)])
+        take(self.scraper, server(*pods))
 
     def take(self) -> tuple[list[str], float]:
         """Who is asked now, and when others are."""
@@ -239,8 +255,8 @@ async def test_an_interval_too_short_to_be_divided_has_one_turn_for_all(monkeypa
 async def test_a_pod_that_is_new_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch, 1.0, *busy(10))
     turns.take()
-    turns.scraper.on_servers([server(*busy(10), pod("new", 1))])
-    turns.scraper.on_servers([server(*turns.scraper._engines, pod("newer", 1))])
+    take(turns.scraper, server(pod("new", 1)))
+    take(turns.scraper, server(pod("newer", 1)))
     assert turns.take()[0] == ["newer"]
 
 
