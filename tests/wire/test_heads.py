@@ -28,7 +28,8 @@ class Heard:
     def __init__(self) -> None:
         self.target = b""
         self.fields: list[tuple[bytes, bytes]] = []
-        self.is_whole = False
+        self.is_whole = self.keeps_alive = False
+        self.parser: Any = None
 
     def on_url(self, url: bytes) -> None:
         self.target += url
@@ -38,6 +39,8 @@ class Heard:
 
     def on_headers_complete(self) -> None:
         self.is_whole = True
+        # Behind a message without a body llhttp no longer knows.
+        self.keeps_alive = self.parser.should_keep_alive()
 
 
 def told(head: Any) -> tuple[object, ...] | None:
@@ -47,6 +50,7 @@ def told(head: Any) -> tuple[object, ...] | None:
 def by_llhttp(data: bytes, kind: str) -> tuple[object, ...]:
     heard = Heard()
     parser: Any = (httptools.HttpRequestParser if kind == "request" else httptools.HttpResponseParser)(heard)
+    heard.parser = parser
     parser.feed_data(data)
     assert heard.is_whole
     assert parser.get_http_version() == "1.1"
@@ -56,7 +60,7 @@ def by_llhttp(data: bytes, kind: str) -> tuple[object, ...]:
     else:
         status = parser.get_status_code()
     (length,) = [value for name, value in heard.fields if name == b"content-length"]
-    return heard.target, status, heard.fields, int(length), parser.should_keep_alive()
+    return heard.target, status, heard.fields, int(length), heard.keeps_alive
 
 
 @each_twin
