@@ -16,11 +16,14 @@ from kthena_fast.wire._peek_walk_c cimport Peek as Peek_c
 
 cdef object _DONE, _CUT
 
+cdef class Journey
+
 
 @cython.final
 @cython.freelist(256)
 cdef class Passage:
-    cdef object _journey, _rest
+    cdef Journey _journey
+    cdef object _rest
     cdef readonly Exchange_c exchange
     cdef readonly object downstream
     cdef readonly Meter_c meter

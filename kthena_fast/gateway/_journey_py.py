@@ -297,7 +297,8 @@ class Journey:
             exchange.parsed = self._clock()
 
     def _match(self, exchange: Exchange) -> Match:
-        match = self._state.snapshot.match(exchange.model, exchange.path, exchange.headers)
+        snapshot = self._state.snapshot
+        match = snapshot.match(exchange.model, exchange.path, exchange.headers)
         if match is None:
             raise errors.model_not_found(exchange.model)
         exchange.kept = match.kept

@@ -6,12 +6,13 @@ from kthena_fast.gateway._bodies_c cimport Budget as Budget_c
 from kthena_fast.gateway._state_c cimport State as State_c
 from kthena_fast.wire cimport _headers_c as wire_headers
 from kthena_fast.wire cimport _lines as lines
-from kthena_fast.wire cimport _plain_heads as plain_heads
+from kthena_fast.wire cimport _scan as scan
 from kthena_fast.wire cimport _heads_c as heads
 from kthena_fast.wire cimport _targets_c as targets
 
 cdef frozenset _UNUSUAL
-cdef tuple _TOLD
+cdef tuple _TOLD, _ASKED
+cdef bytes _BLANK
 cdef object _CHUNKED, _CLOSE
 
 

@@ -30,7 +30,7 @@ from kthena_fast.gateway import _whole as whole_room
 from kthena_fast.gateway import bodies, replies
 from kthena_fast.gateway.answer import CLOSE_PATIENCE, STATUS_LINES, WRITE_HIGH_WATER, Pressure
 from kthena_fast.wire import _lines as lines
-from kthena_fast.wire import _plain_heads as plain_heads
+from kthena_fast.wire import _scan as scan
 from kthena_fast.wire import headers as wire_headers
 from kthena_fast.wire import heads, paths, targets
 from kthena_fast.wire.targets import MAX_TARGET_BYTES
@@ -59,6 +59,9 @@ _UNUSUAL: Final = frozenset(
 )
 
 _TOLD: Final = (b"content-length", b"host", b"x-request-id", b"content-type", b"user-agent")
+_ASKED: Final = lines.asked(_TOLD, refused=_UNUSUAL)
+
+_BLANK: Final = b"\r\n\r\n"
 
 _API: Final = {path.encode(): path for path in paths.KNOWN}
 
@@ -251,11 +254,11 @@ class Lane:
         if before:
             head = before + data
             # The blank line may be cut anywhere.
-            at = head.find(b"\r\n\r\n", max(len(before) - 3, 0))
+            at = scan.find(head, _BLANK, max(len(before) - 3, 0), len(head))
             end = at + 4 - len(before)
         else:
             head = data
-            at = data.find(b"\r\n\r\n")
+            at = scan.find(data, _BLANK, 0, len(data))
             end = at + 4
         piece = data if at < 0 or end == len(data) else lines.part(data, 0, end)
         if at >= 0 and not before:
@@ -321,7 +324,7 @@ class Lane:
         """A whole head, from which `head` on is what came, and `rest` what stands behind it; `size`: of the body or -1;
         `usual`: as far as its first line tells."""
         way = self._way
-        told = plain_heads.told(fields, _TOLD, _UNUSUAL) or _told_of_repeated(fields)
+        told = lines.told(fields, _ASKED) or _told_of_repeated(fields)
         length, host, request_id, kind, _ = told
         is_path = target.startswith(b"/")
         if not usual or not length or (is_path and not target.startswith(b"/v1/")):

@@ -7,6 +7,7 @@ cdef class State:
     cdef public str detail
     cdef public str notice
     cdef public bint draining
+    cdef bint _is_awaited
     cdef readonly dict serving
     cdef object _idle, _synced
 

@@ -21,7 +21,7 @@ class Cancellable(Protocol):
 class State:
     """Read by every request, written by the source and by the life of the process."""
 
-    __slots__ = ("_idle", "_synced", "detail", "draining", "notice", "serving", "snapshot")
+    __slots__ = ("_idle", "_is_awaited", "_synced", "detail", "draining", "notice", "serving", "snapshot")
 
     def __init__(self) -> None:
         # Not with the module: what only shows its version loads the twins and no types.
@@ -37,6 +37,8 @@ class State:
         self.serving: dict[Exchange, Cancellable] = {}
         """Requests that were accepted and are not settled, with what ends each."""
         self._idle = asyncio.Event()
+        self._is_awaited = False
+        """Whether somebody waits for that: to say so costs more than to look."""
         self._synced = asyncio.Event()
 
     @property
@@ -61,13 +63,15 @@ class State:
 
     def settle(self, exchange: Exchange) -> None:
         self.serving.pop(exchange, None)
-        if not self.serving:
+        if self._is_awaited and not self.serving:
+            self._is_awaited = False
             self._idle.set()
 
     async def idle(self) -> None:
         """Return when no accepted request is left."""
         while self.serving:
             self._idle.clear()
+            self._is_awaited = True
             await self._idle.wait()
 
     def abort_all(self) -> None:

@@ -14,6 +14,8 @@ cdef class Connection:
     cdef public bint is_open
     cdef public object transport
 
+    @cython.locals(relay=Relay_c)
+    cpdef bint is_reusable(self) except -1
     cpdef send(self, bytes head, bytes body, Relay_c relay)
     cpdef rest(self, double now)
     @cython.locals(relay=Relay_c)

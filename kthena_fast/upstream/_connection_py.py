@@ -37,7 +37,6 @@ class Connection:
         self.is_open = False
         self.transport: asyncio.Transport
 
-    @property
     def is_reusable(self) -> bool:
         """Whether another exchange may follow the last one."""
         relay = self._relay

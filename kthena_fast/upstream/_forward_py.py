@@ -127,7 +127,7 @@ class Forwarding:
         self._tally = tally
         self._tried: list[Pod] = []
         self._unreachable = 0
-        self._retries = server.retry_attempts
+        self._retries = self._server.retry_attempts
         # the attempt
         self._pod: Pod | None = None
         self._stale = False

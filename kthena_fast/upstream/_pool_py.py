@@ -150,7 +150,7 @@ class Pool:
     def give_back(self, pod: Pod, connection: Connection) -> None:
         """The exchange is over: the connection is kept when it can serve again, and closed when not."""
         kept: Kept = pod.connections
-        if not connection.is_reusable or kept.is_retired or kept.idle >= self._most_idle:
+        if not connection.is_reusable() or kept.is_retired or kept.idle >= self._most_idle:
             connection.abort()
             return
         connection.rest(self._loop.time())

@@ -4,13 +4,13 @@ from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
 from kthena_fast.wire cimport _chunks as chunks
 from kthena_fast.wire cimport _headers_c as headers
 from kthena_fast.wire cimport _lines as lines
-from kthena_fast.wire cimport _plain_heads as plain_heads
+from kthena_fast.wire cimport _scan as scan
 from kthena_fast.wire cimport _heads_c as heads
 from kthena_fast.wire._sse_c cimport Scanner as Scanner_c
-from kthena_fast.wire._usage_c cimport Tail as Tail_c
+from kthena_fast.wire._usage_c cimport Tail as Tail_c, Usage as Usage_c
 
-cdef tuple _TOLD
-cdef frozenset _NOTHING
+cdef tuple _TOLD, _ASKED
+cdef bytes _BLANK
 cdef object _LENGTH, _CHUNKED, _CLOSE, _DONE
 
 
@@ -69,7 +69,7 @@ cdef class Relay:
     @cython.locals(scanner=Scanner_c)
     cdef _cut(self, str detail)
     cdef _give_up(self, outcome, str detail)
-    @cython.locals(exchange=Exchange_c)
+    @cython.locals(exchange=Exchange_c, found=Usage_c)
     cdef _settle(self, outcome)
     cdef _end(self, outcome)
     cdef _tell(self)

@@ -29,7 +29,7 @@ from kthena_fast.upstream import broken
 from kthena_fast.upstream.attempt import Outcome, Tally
 from kthena_fast.wire import _chunks as chunks
 from kthena_fast.wire import _lines as lines
-from kthena_fast.wire import _plain_heads as plain_heads
+from kthena_fast.wire import _scan as scan
 from kthena_fast.wire import headers, heads, sse, usage
 from kthena_fast.wire.headers import Unsafe
 
@@ -42,7 +42,8 @@ RETRYABLE: Final = frozenset((429, 502, 503))
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _TOLD: Final = (b"content-length", b"transfer-encoding", b"content-type", b"content-encoding")
-_NOTHING: Final[frozenset[bytes]] = frozenset()
+_ASKED: Final = lines.asked(_TOLD)
+_BLANK: Final = b"\r\n\r\n"
 
 # Members of an enum, which cost more to look up than what they decide.
 _LENGTH, _CHUNKED, _CLOSE = Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE
@@ -189,7 +190,7 @@ class Relay:
     def _read_head(self, data: bytes) -> None:
         parser = self._parser
         if parser is None:
-            end = data.find(b"\r\n\r\n") + 4
+            end = scan.find(data, _BLANK, 0, len(data)) + 4
             plain = (
                 heads.response(lines.part(data, 0, end))
                 if 4 <= end <= MAX_HEAD and self._exchange.method != "HEAD"
@@ -283,7 +284,7 @@ class Relay:
             downstream.attach(self._flow)
 
     def _choose_framing(self) -> Framing:
-        told = plain_heads.told(self._fields, _TOLD, _NOTHING)
+        told = lines.told(self._fields, _ASKED)
         if told is None:
             # Of two, the last one counts.
             named = dict(self._fields)

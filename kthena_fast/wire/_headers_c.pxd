@@ -1,20 +1,18 @@
 import cython
 
 from kthena_fast.wire cimport _lines as lines
-from kthena_fast.wire cimport _plain_heads as plain_heads
 
 cdef bytes _TOKEN, _ID, _TARGET
 cdef dict _DROPPED, _POSTS
 cdef unsigned long long _STEP, _64_BITS
-cdef frozenset _NOT_TO_CLIENT, _NOTHING
-cdef tuple _CONNECTION
+cdef tuple _NOT_TO_CLIENT, _CONNECTION, _COMMON
 
-@cython.locals(dropped=frozenset, named=frozenset, kept=list, origin=bytes, spoken=bytes)
+@cython.locals(dropped=tuple, named=frozenset, added=list, origin=bytes, spoken=bytes)
 cpdef bytes to_engine(
     list headers, Py_ssize_t length, bytes request_id, str client, str scheme, bint trusted_proxy,
     bint strip_credentials,
 )
-@cython.locals(dropped=frozenset, named=frozenset, kept=list)
+@cython.locals(dropped=tuple, named=frozenset)
 cpdef bytes to_client(list headers, bytes request_id)
 @cython.locals(line=bytes)
 cpdef bytes request_line(bytes method, bytes target)
@@ -34,11 +32,8 @@ cdef class _Ids:
 
 cdef _Ids _ids
 
-@cython.locals(header=tuple)
-cdef list _kept(list headers, frozenset dropped)
-
 @cython.locals(told=list, said=bytes, name=bytes, value=bytes, named=list)
 cdef frozenset _named_by_connection(list headers)
 
 @cython.locals(text=bytes)
-cdef bytes _joined(list headers)
+cdef bytes _joined(list headers, tuple dropped, list added)

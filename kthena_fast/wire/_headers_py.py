@@ -4,7 +4,6 @@ import os
 from typing import Final
 
 from kthena_fast.wire import _lines as lines
-from kthena_fast.wire import _plain_heads as plain_heads
 from kthena_fast.wire import paths
 
 Headers = list[tuple[bytes, bytes]]
@@ -34,15 +33,15 @@ _CREDENTIALS: Final = frozenset((b"authorization", b"x-api-key"))
 _ALWAYS: Final = _NEVER_TO_ENGINE | _SET_BY_GATEWAY | _FORWARDED
 # (trusted proxy, credentials stripped) -> what is not copied.
 _DROPPED: Final = {
-    (True, False): _ALWAYS,
-    (True, True): _ALWAYS | _CREDENTIALS,
-    (False, False): _ALWAYS | _TOLD_BY_PROXY,
-    (False, True): _ALWAYS | _TOLD_BY_PROXY | _CREDENTIALS,
+    (True, False): lines.sieved(_ALWAYS),
+    (True, True): lines.sieved(_ALWAYS | _CREDENTIALS),
+    (False, False): lines.sieved(_ALWAYS | _TOLD_BY_PROXY),
+    (False, True): lines.sieved(_ALWAYS | _TOLD_BY_PROXY | _CREDENTIALS),
 }
-_NOT_TO_CLIENT: Final = HOP_BY_HOP | {b"x-request-id"}
+_NOT_TO_CLIENT: Final = lines.sieved(HOP_BY_HOP | {b"x-request-id"})
 
-_CONNECTION: Final = (b"connection",)
-_NOTHING: Final[frozenset[bytes]] = frozenset()
+_CONNECTION: Final = lines.asked((b"connection",))
+_COMMON: Final = lines.COMMON
 
 _POSTS: Final = {path.encode(): b"POST %b HTTP/1.1\r\n" % path.encode() for path in paths.KNOWN}
 
@@ -77,19 +76,19 @@ def to_engine(
     dropped = _DROPPED[trusted_proxy, strip_credentials]
     named = _named_by_connection(headers)
     if named is not None:
-        dropped |= named
-    kept = _kept(headers, dropped)
+        dropped = lines.sieved(dropped[0] | named)
+    added = []
     if length >= 0:
-        kept.append((b"content-length", str(length).encode()))
+        added.append((b"content-length", str(length).encode()))
     origin = client.encode()
     spoken = scheme.encode()
     if trusted_proxy:
         origin = b", ".join([*_values(headers, b"x-forwarded-for"), origin])
         spoken = next(iter(_values(headers, b"x-forwarded-proto")), spoken)
-    kept.append((b"x-request-id", request_id))
-    kept.append((b"x-forwarded-for", origin))
-    kept.append((b"x-forwarded-proto", spoken))
-    return _joined(kept)
+    added.append((b"x-request-id", request_id))
+    added.append((b"x-forwarded-for", origin))
+    added.append((b"x-forwarded-proto", spoken))
+    return _joined(headers, dropped, added)
 
 
 def to_client(headers: Headers, request_id: bytes) -> bytes:
@@ -101,10 +100,8 @@ def to_client(headers: Headers, request_id: bytes) -> bytes:
     named = _named_by_connection(headers)
     if named is not None:
         # An engine does not get to hide how long its answer is.
-        dropped |= named - {b"content-length"}
-    kept = _kept(headers, dropped)
-    kept.append((b"x-request-id", request_id))
-    return _joined(kept)
+        dropped = lines.sieved(dropped[0] | named - {b"content-length"})
+    return _joined(headers, dropped, [(b"x-request-id", request_id)])
 
 
 def request_line(method: bytes, target: bytes) -> bytes:
@@ -166,16 +163,12 @@ def new_request_id() -> bytes:
     return _ids.next()
 
 
-def _kept(headers: Headers, dropped: frozenset[bytes]) -> Headers:
-    return [header for header in headers if header[0] not in dropped]
-
-
 def _values(headers: Headers, wanted: bytes) -> list[bytes]:
     return [value for name, value in headers if name == wanted and value]
 
 
 def _named_by_connection(headers: Headers) -> frozenset[bytes] | None:
-    told = plain_heads.told(headers, _CONNECTION, _NOTHING)
+    told = lines.told(headers, _CONNECTION)
     if told is not None:
         (said,) = told
         # "keep-alive" and "close" are what nearly everyone sends, and name nothing more.
@@ -185,8 +178,8 @@ def _named_by_connection(headers: Headers) -> frozenset[bytes] | None:
     return frozenset(part.strip().lower() for part in b",".join(named).split(b","))
 
 
-def _joined(headers: Headers) -> bytes:
-    text = lines.joined(headers, _TOKEN)
+def _joined(headers: Headers, dropped: lines.Sieved, added: Headers) -> bytes:
+    text = lines.joined(headers, dropped, added, _COMMON, _TOKEN)
     if text is None:
         raise Unsafe("a header name that is no token, or a control character in a header value")
     return text

@@ -1,10 +1,10 @@
 import cython
 
+from kthena_fast.wire cimport _lines as lines
 from kthena_fast.wire cimport _plain_heads as plain
 from kthena_fast.wire cimport _scan as scan
 
-cdef frozenset _NOT_PLAIN
-cdef tuple _TOLD, _COMMON
+cdef tuple _ASKED, _COMMON
 cdef int _LF
 
 

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from kthena_fast.wire import _lines as lines
 from kthena_fast.wire import _plain_heads as plain
 from kthena_fast.wire import _scan as scan
-from kthena_fast.wire._plain_heads import slots
 
 _LF: Final = ord("\n")
-_NOT_PLAIN: Final = frozenset((b"transfer-encoding", b"upgrade", b"expect", b"trailer", b"te", b"proxy-connection"))
-_TOLD: Final = (b"content-length", b"connection")
-
-# What SDKs, proxies and engines send with nearly every request and answer.
-_COMMON: Final = slots(
-    (
-        b"accept accept-encoding accept-language authorization cache-control connection content-length content-type "
-        b"cookie date forwarded host keep-alive openai-organization openai-project origin referer server traceparent "
-        b"tracestate transfer-encoding user-agent vary via x-api-key x-forwarded-for x-forwarded-host x-forwarded-port "
-        b"x-forwarded-proto x-real-ip x-request-id x-stainless-arch x-stainless-async x-stainless-lang x-stainless-os "
-        b"x-stainless-package-version x-stainless-read-timeout x-stainless-retry-count x-stainless-runtime "
-        b"x-stainless-runtime-version"
-    ).split()
+_ASKED: Final = lines.asked(
+    (b"content-length", b"connection"),
+    refused=(b"transfer-encoding", b"upgrade", b"expect", b"trailer", b"te", b"proxy-connection"),
 )
+_COMMON: Final = lines.COMMON
 
 
 class Head:
@@ -65,7 +56,7 @@ def response(data: bytes) -> Head | None:
 def _read(target: bytes, status: int, fields: list[tuple[bytes, bytes]] | None) -> Head | None:
     if fields is None:
         return None
-    told = plain.told(fields, _TOLD, _NOT_PLAIN)
+    told = lines.told(fields, _ASKED)
     if told is None:
         return None
     length, connection = told

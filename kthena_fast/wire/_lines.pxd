@@ -7,7 +7,12 @@ from cpython.object cimport PyObject
 from libc.string cimport memcmp, memcpy
 
 cdef extern from "Python.h":
+    # Borrowed: the list, or the tuple, has them.
+    PyObject *PyList_GET_ITEM(list, Py_ssize_t)
     PyObject *PyTuple_GET_ITEM(tuple, Py_ssize_t)
+    bint PyBytes_CheckExact(PyObject *)
+    bint PyTuple_CheckExact(PyObject *)
+    Py_ssize_t PyTuple_GET_SIZE(tuple)
 
 cdef extern from *:
     """
@@ -17,20 +22,31 @@ cdef extern from *:
 
     #ifndef KTHENA_VALUE
     #define KTHENA_VALUE
-    /* Whether no byte is a control character, but for tabs. */
+    #ifdef __SSE2__
+    static inline int kthena_has_control(__m128i bytes)
+    {
+        const __m128i controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(31)), bytes);
+        const __m128i tabs = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\t'));
+        return _mm_movemask_epi8(
+            _mm_or_si128(_mm_andnot_si128(tabs, controls), _mm_cmpeq_epi8(bytes, _mm_set1_epi8(127))));
+    }
+    #endif
+
+    /* Whether no byte is a control character, but for tabs. The last bytes are looked at together with some that were
+       looked at before. */
     static inline int kthena_is_value(const unsigned char *at, Py_ssize_t size)
     {
         const unsigned char *end = at + size;
     #ifdef __SSE2__
-        const __m128i most = _mm_set1_epi8(31), tab = _mm_set1_epi8('\\t'), delete = _mm_set1_epi8(127);
-        for (; end - at >= 16; at += 16) {
-            const __m128i bytes = _mm_loadu_si128((const __m128i *) at);
-            const __m128i controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, most), bytes);
-            const __m128i bad = _mm_or_si128(
-                _mm_andnot_si128(_mm_cmpeq_epi8(bytes, tab), controls), _mm_cmpeq_epi8(bytes, delete));
-            if (_mm_movemask_epi8(bad))
-                return 0;
+        if (size >= 16) {
+            for (; end - at > 16; at += 16)
+                if (kthena_has_control(_mm_loadu_si128((const __m128i *) at)))
+                    return 0;
+            return !kthena_has_control(_mm_loadu_si128((const __m128i *) (end - 16)));
         }
+        if (size >= 8)
+            return !kthena_has_control(_mm_unpacklo_epi64(
+                _mm_loadl_epi64((const __m128i *) at), _mm_loadl_epi64((const __m128i *) (end - 8))));
     #endif
         for (; at < end; at++)
             if ((*at < 32 && *at != '\\t') || *at == 127)
@@ -75,32 +91,123 @@ cdef inline Py_ssize_t place_of(bytes data, Py_ssize_t start, Py_ssize_t end, tu
     return -1
 
 
-cdef inline bytes joined(list headers, bytes names):
-    cdef tuple header
-    cdef bytes name, value, lines
-    cdef Py_ssize_t size = 0
+cdef inline int place(const char *name, Py_ssize_t size) noexcept:
+    return (5 * size + 31 * name[0] + name[size - 1]) & 127 if size else 0
+
+
+cdef inline bint is_same(PyObject *one, PyObject *other) noexcept:
+    cdef Py_ssize_t size
+    if one == other:
+        return True
+    size = PyBytes_GET_SIZE(<bytes> one)
+    return PyBytes_GET_SIZE(<bytes> other) == size and not memcmp(
+        PyBytes_AS_STRING(<bytes> one), PyBytes_AS_STRING(<bytes> other), size
+    )
+
+
+cdef inline PyObject *part_of(list headers, Py_ssize_t at, int which) except NULL:
+    # The name or the value of a header.
+    cdef PyObject *header = PyList_GET_ITEM(headers, at)
+    cdef PyObject *part
+    if not PyTuple_CheckExact(header) or PyTuple_GET_SIZE(<tuple> header) != 2:
+        raise TypeError("a header is a tuple of its name and its value")
+    part = PyTuple_GET_ITEM(<tuple> header, which)
+    if not PyBytes_CheckExact(part):
+        raise TypeError("names and values of headers are bytes")
+    return part
+
+
+cdef inline bint is_among(PyObject *name, tuple names) except -1:
+    # Of `sieved`.
+    cdef const char *places = PyBytes_AS_STRING(<bytes> PyTuple_GET_ITEM(names, 1))
+    if not places[place(PyBytes_AS_STRING(<bytes> name), PyBytes_GET_SIZE(<bytes> name))]:
+        return False
+    return <bytes> name in <frozenset> PyTuple_GET_ITEM(names, 0)
+
+
+cdef inline list told(list headers, tuple asked):
+    cdef tuple names = <tuple> PyTuple_GET_ITEM(asked, 0)
+    cdef const char *places = PyBytes_AS_STRING(<bytes> PyTuple_GET_ITEM(asked, 2))
+    cdef Py_ssize_t number, at, count = PyTuple_GET_SIZE(names)
+    cdef list found = [None] * count
+    cdef PyObject *name
+    for number in range(len(headers)):
+        name = part_of(headers, number, 0)
+        if not places[place(PyBytes_AS_STRING(<bytes> name), PyBytes_GET_SIZE(<bytes> name))]:
+            continue
+        for at in range(count):
+            if is_same(name, PyTuple_GET_ITEM(names, at)):
+                if found[at] is not None:
+                    return None
+                found[at] = <bytes> part_of(headers, number, 1)
+                break
+        else:
+            if <bytes> name in <frozenset> PyTuple_GET_ITEM(asked, 1):
+                return None
+    return found
+
+
+cdef enum:
+    # So many headers are looked up once, those behind them twice.
+    REMEMBERED = 128
+
+
+cdef inline Py_ssize_t size_of(PyObject *name, PyObject *value, tuple common, bytes names) except -2:
+    # The bytes of its line; -1: it would be none.
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(<bytes> name), size = PyBytes_GET_SIZE(<bytes> value)
+    if not length:
+        return -1
+    if not is_same(name, PyTuple_GET_ITEM(common, place(PyBytes_AS_STRING(<bytes> name), length))):
+        if not all_of(<bytes> name, names):
+            return -1
+    if not kthena_is_value(<const unsigned char *> PyBytes_AS_STRING(<bytes> value), size):
+        return -1
+    return length + size + 4
+
+
+cdef inline char *put_line(char *to, PyObject *name, PyObject *value) noexcept:
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(<bytes> name)
+    memcpy(to, PyBytes_AS_STRING(<bytes> name), size)
+    to += size
+    memcpy(to, b": ", 2)
+    to += 2
+    size = PyBytes_GET_SIZE(<bytes> value)
+    memcpy(to, PyBytes_AS_STRING(<bytes> value), size)
+    to += size
+    memcpy(to, b"\r\n", 2)
+    return to + 2
+
+
+cdef inline bytes joined(list headers, tuple dropped, list added, tuple common, bytes names):
+    cdef PyObject *name
+    cdef bytes lines
+    cdef Py_ssize_t at, line, size = 0
+    cdef bint[REMEMBERED] gone
+    cdef bint is_gone
     cdef char *to
-    for header in headers:
-        name = header[0]
-        value = header[1]
-        if not PyBytes_GET_SIZE(name) or not all_of(name, names):
+    for at in range(len(headers)):
+        name = part_of(headers, at, 0)
+        is_gone = is_among(name, dropped)
+        if at < REMEMBERED:
+            gone[at] = is_gone
+        if not is_gone:
+            line = size_of(name, part_of(headers, at, 1), common, names)
+            if line < 0:
+                return None
+            size += line
+    for at in range(len(added)):
+        line = size_of(part_of(added, at, 0), part_of(added, at, 1), common, names)
+        if line < 0:
             return None
-        if not kthena_is_value(value, PyBytes_GET_SIZE(value)):
-            return None
-        size += PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(value) + 4
+        size += line
     lines = PyBytes_FromStringAndSize(NULL, size)
     to = PyBytes_AS_STRING(lines)
-    for header in headers:
-        name = header[0]
-        value = header[1]
-        memcpy(to, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
-        to += PyBytes_GET_SIZE(name)
-        memcpy(to, b": ", 2)
-        to += 2
-        memcpy(to, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
-        to += PyBytes_GET_SIZE(value)
-        memcpy(to, b"\r\n", 2)
-        to += 2
+    for at in range(len(headers)):
+        name = part_of(headers, at, 0)
+        if not (gone[at] if at < REMEMBERED else is_among(name, dropped)):
+            to = put_line(to, name, part_of(headers, at, 1))
+    for at in range(len(added)):
+        to = put_line(to, part_of(added, at, 0), part_of(added, at, 1))
     return lines
 
 

@@ -5,7 +5,58 @@ agreement tests of ``headers`` hold the two to the same answers. A table has 256
 0 for the others.
 """
 
+from collections.abc import Iterable
 from typing import Final
+
+PLACES: Final = 128
+
+Sieved = tuple[frozenset[bytes], bytes]
+"""Names, and for C a byte for each of ``PLACES``, which is 1 where one of them is: others need not be hashed."""
+
+Asked = tuple[tuple[bytes, ...], frozenset[bytes], bytes]
+"""Names whose values are wanted, others that must not be there, and the places of all of them."""
+
+
+def place(name: bytes) -> int:
+    """Where C looks for a name, which is not empty."""
+    return (5 * len(name) + 31 * name[0] + name[-1]) % PLACES
+
+
+def slots(names: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Names at their places; of two in one place, the first."""
+    found = [b""] * PLACES
+    for name in names:
+        at = place(name)
+        found[at] = found[at] or name
+    return tuple(found)
+
+
+def sieved(names: Iterable[bytes]) -> Sieved:
+    """These names, of which an empty one is none."""
+    found = frozenset(names) - {b""}
+    places = set(map(place, found))
+    return found, bytes(at in places for at in range(PLACES))
+
+
+def asked(names: Iterable[bytes], refused: Iterable[bytes] = ()) -> Asked:
+    """To be given to `told`."""
+    wanted = tuple(names)
+    unwanted = frozenset(refused)
+    return wanted, unwanted, sieved([*wanted, *unwanted])[1]
+
+
+# What SDKs, proxies and engines send with nearly every request and answer.
+COMMON: Final = slots(
+    (
+        b"accept accept-encoding accept-language authorization cache-control connection content-length content-type "
+        b"cookie date forwarded host keep-alive openai-organization openai-project origin referer server traceparent "
+        b"tracestate transfer-encoding user-agent vary via x-api-key x-forwarded-for x-forwarded-host x-forwarded-port "
+        b"x-forwarded-proto x-real-ip x-request-id x-stainless-arch x-stainless-async x-stainless-lang x-stainless-os "
+        b"x-stainless-package-version x-stainless-read-timeout x-stainless-retry-count x-stainless-runtime "
+        b"x-stainless-runtime-version"
+    ).split()
+)
+"""In C a name that is there need not be made, nor looked at again."""
 
 
 def table(allowed: bytes) -> bytes:
@@ -32,9 +83,32 @@ def place_of(data: bytes, start: int, end: int, names: tuple[bytes, ...]) -> int
 _VALUE: Final = table(bytes(code for code in range(256) if code == ord("\t") or (code >= 32 and code != 127)))
 
 
-def joined(headers: list[tuple[bytes, bytes]], names: bytes) -> bytes | None:
-    """``name: value`` and CRLF for each header; None where the table does not allow a name, a name is empty, or a value
-    has control characters other than tabs."""
+def told(headers: list[tuple[bytes, bytes]], asked: Asked) -> list[bytes | None] | None:
+    """The value of each name that is asked for; None: one of them stands twice, or one that is refused is there."""
+    names, refused, _ = asked
+    named = dict(headers)
+    if not refused.isdisjoint(named):
+        return None
+    if len(named) != len(headers):
+        every = [name for name, _ in headers]
+        if any(every.count(name) > 1 for name in names):
+            return None
+    return list(map(named.get, names))
+
+
+def joined(
+    headers: list[tuple[bytes, bytes]],
+    dropped: Sieved,
+    added: list[tuple[bytes, bytes]],
+    common: tuple[bytes, ...],  # noqa: ARG001 - for C
+    names: bytes,
+) -> bytes | None:
+    """``name: value`` and CRLF for each header whose name is not dropped, and for those that are added; None where the
+    table does not allow a name, a name is empty, or a value has control characters other than tabs.
+
+    ``common`` are `slots` of names that the table allows."""
+    gone = dropped[0]
+    headers = [header for header in headers if header[0] not in gone] + added
     if not headers:
         return b""
     every, texts = zip(*headers, strict=True)

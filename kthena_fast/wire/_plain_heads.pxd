@@ -12,9 +12,56 @@ from kthena_fast.wire cimport _scan as scan
 cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(tuple, Py_ssize_t)
 
+cdef extern from *:
+    """
+    #ifdef __SSE2__
+    #include <emmintrin.h>
+    #endif
 
-cdef inline bytes lowered(const unsigned char *base, Py_ssize_t at, Py_ssize_t end, tuple common):
-    """A token in lower case, that of ``common`` if it is there; None: it is none."""
+    #ifndef KTHENA_LOWER
+    #define KTHENA_LOWER
+    #ifdef __SSE2__
+    /* Letters, digits and hyphens in lower case; whether the first `size` of the 16 bytes are nothing else. */
+    static inline int kthena_lower16(char *to, const unsigned char *at, Py_ssize_t size)
+    {
+        const __m128i bytes = _mm_loadu_si128((const __m128i *) at);
+        const __m128i upper = _mm_and_si128(
+            _mm_cmpgt_epi8(bytes, _mm_set1_epi8('A' - 1)), _mm_cmplt_epi8(bytes, _mm_set1_epi8('Z' + 1)));
+        const __m128i lower = _mm_or_si128(bytes, _mm_and_si128(upper, _mm_set1_epi8(32)));
+        const __m128i letters = _mm_and_si128(
+            _mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)), _mm_cmplt_epi8(lower, _mm_set1_epi8('z' + 1)));
+        const __m128i digits = _mm_and_si128(
+            _mm_cmpgt_epi8(lower, _mm_set1_epi8('0' - 1)), _mm_cmplt_epi8(lower, _mm_set1_epi8('9' + 1)));
+        const __m128i usual = _mm_or_si128(
+            _mm_or_si128(letters, digits), _mm_cmpeq_epi8(lower, _mm_set1_epi8('-')));
+        const unsigned int wanted = size < 16 ? (1u << size) - 1 : 0xffffu;
+        _mm_storeu_si128((__m128i *) to, lower);
+        return ((unsigned int) _mm_movemask_epi8(usual) & wanted) == wanted;
+    }
+    #else
+    static inline int kthena_lower16(char *to, const unsigned char *at, Py_ssize_t size)
+    {
+        return 0;
+    }
+    #endif
+
+    /* A name of 32 bytes at most that has nothing but those, in lower case; 32 bytes may be written, and be read from
+       `at` on, which are below `end`. False: it is something else, or stands too near to the end. */
+    static inline int kthena_lower(char *to, const unsigned char *at, Py_ssize_t size, const unsigned char *end)
+    {
+        if (size > 32 || end - at < 32 || !kthena_lower16(to, at, size))
+            return 0;
+        return size <= 16 || kthena_lower16(to + 16, at + 16, size - 16);
+    }
+    #endif
+    """
+    bint kthena_lower(char *, const unsigned char *, Py_ssize_t, const unsigned char *) nogil
+
+
+cdef inline bytes lowered(
+    const unsigned char *base, Py_ssize_t at, Py_ssize_t end, const unsigned char *last, tuple common
+):
+    """A token in lower case, that of ``common`` if it is there; None: it is none. ``last``: where the bytes end."""
     # Of each byte below 128 what it becomes; a space where it is of no token.
     cdef const unsigned char *table = (
         b"                                "
@@ -32,14 +79,15 @@ cdef inline bytes lowered(const unsigned char *base, Py_ssize_t at, Py_ssize_t e
     if size > 64:
         text = PyBytes_FromStringAndSize(NULL, size)
         to = PyBytes_AS_STRING(text)
-    for place in range(size):
-        if base[at + place] >= 128 or table[base[at + place]] == b" ":
-            return None
-        to[place] = table[base[at + place]]
+    if not kthena_lower(to, base + at, size, last):
+        for place in range(size):
+            if base[at + place] >= 128 or table[base[at + place]] == b" ":
+                return None
+            to[place] = table[base[at + place]]
     if text is not None:
         return text
     # Borrowed: the tuple has it.
-    known = PyTuple_GET_ITEM(common, (5 * size + 31 * to[0] + to[size - 1]) & 127)
+    known = PyTuple_GET_ITEM(common, lines.place(to, size))
     if PyBytes_GET_SIZE(<bytes> known) == size and not memcmp(PyBytes_AS_STRING(<bytes> known), to, size):
         return <bytes> known
     return PyBytes_FromStringAndSize(to, size)
@@ -87,7 +135,7 @@ cdef inline list fields(bytes data, Py_ssize_t at, tuple common):
         colon = scan.find_byte(data, b":", at, stop)
         if colon < 0:
             return None
-        name = lowered(base, at, colon, common)
+        name = lowered(base, at, colon, base + end, common)
         if name is None:
             return None
         first = colon + 1
@@ -114,29 +162,3 @@ cdef inline long long number(bytes value) except? -1:
             return -1
         said = 10 * said + base[at] - 48
     return said
-
-
-cdef inline list told(list headers, tuple names, frozenset refused):
-    cdef Py_ssize_t at, size, count = len(names)
-    cdef list found = [None] * count
-    cdef tuple header
-    cdef bytes name
-    cdef PyObject *wanted
-    cdef bint has_refused = len(refused) > 0
-    for header in headers:
-        name = header[0]
-        size = PyBytes_GET_SIZE(name)
-        for at in range(count):
-            # Borrowed: the tuple has it.
-            wanted = PyTuple_GET_ITEM(names, at)
-            if wanted == <PyObject *> name or PyBytes_GET_SIZE(<bytes> wanted) == size and not memcmp(
-                PyBytes_AS_STRING(name), PyBytes_AS_STRING(<bytes> wanted), size
-            ):
-                if found[at] is not None:
-                    return None
-                found[at] = header[1]
-                break
-        else:
-            if has_refused and name in refused:
-                return None
-    return found

@@ -5,7 +5,6 @@ have one regular expression look at all the lines. The agreement tests of ``head
 """
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 _REQUEST: Final = re.compile(rb"POST (/[!-~]*+) HTTP/1\.1\r\n")
@@ -26,20 +25,11 @@ def response_status(data: bytes) -> int:
     return int(match[1]) if match else 0
 
 
-def slots(names: Iterable[bytes]) -> tuple[bytes, ...]:
-    """Names where `fields` looks for them in C; of two in one place, the first."""
-    found = [b""] * 128
-    for name in names:
-        place = (5 * len(name) + 31 * name[0] + name[-1]) & 127
-        found[place] = found[place] or name
-    return tuple(found)
-
-
 def fields(data: bytes, at: int, common: tuple[bytes, ...]) -> list[tuple[bytes, bytes]] | None:  # noqa: ARG001 - for C
     """Names in lower case and values without the blanks around them, of the lines from ``at`` to the blank one, with
     which ``data`` must end; None: one of them is not plain. A line end stands before ``at``.
 
-    ``common`` is of `slots`: a name that is there need not be made in C, nor hashed where it is looked up.
+    ``common`` is `lines.COMMON`, for C.
     """
     found: list[tuple[bytes, bytes]] = _LINE.findall(data, at)
     # What was found are whole lines, so the blank one is all that is left.
@@ -53,18 +43,3 @@ def fields(data: bytes, at: int, common: tuple[bytes, ...]) -> list[tuple[bytes,
 def number(value: bytes) -> int:
     """What 1 to 18 digits say; -1: it is something else."""
     return int(value) if value.isdigit() and len(value) <= 18 else -1
-
-
-def told(
-    headers: list[tuple[bytes, bytes]], names: tuple[bytes, ...], refused: frozenset[bytes]
-) -> list[bytes | None] | None:
-    """The value of each of ``names``, which are none of ``refused``; None: one of them stands twice, or one of
-    ``refused`` is there."""
-    named = dict(headers)
-    if not refused.isdisjoint(named):
-        return None
-    if len(named) != len(headers):
-        every = [name for name, _ in headers]
-        if any(every.count(name) > 1 for name in names):
-            return None
-    return list(map(named.get, names))

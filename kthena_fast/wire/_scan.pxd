@@ -50,6 +50,33 @@ cdef extern from *:
         return NULL;
     }
 
+    /* The same from the end. */
+    static inline const unsigned char *kthena_find_last(
+        const unsigned char *at, const unsigned char *end, const unsigned char *needle, Py_ssize_t length)
+    {
+        const unsigned char *stop = end - length + 1;
+    #ifdef __SSE2__
+        const __m128i first = _mm_set1_epi8((char) needle[0]);
+        const __m128i last = _mm_set1_epi8((char) needle[length - 1]);
+        for (; stop - at >= 16; stop -= 16) {
+            const __m128i heads = _mm_loadu_si128((const __m128i *) (stop - 16));
+            const __m128i tails = _mm_loadu_si128((const __m128i *) (stop - 16 + length - 1));
+            int hits = _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(first, heads), _mm_cmpeq_epi8(last, tails)));
+            while (hits) {
+                const int place = 31 - __builtin_clz((unsigned int) hits);
+                const unsigned char *hit = stop - 16 + place;
+                if (!memcmp(hit + 1, needle + 1, (size_t) length - 2))
+                    return hit;
+                hits ^= 1 << place;
+            }
+        }
+    #endif
+        while (stop-- > at)
+            if (!memcmp(stop, needle, (size_t) length))
+                return stop;
+        return NULL;
+    }
+
     /* The first byte that is a quote, a backslash or no printable ASCII. As signed bytes, those that are below the
        blank are the control characters and all that is beyond ASCII. */
     static inline const unsigned char *kthena_plain_end(const unsigned char *at, const unsigned char *end)
@@ -93,6 +120,8 @@ cdef extern from *:
     int __builtin_ctzll(unsigned long long) nogil
     const unsigned char *kthena_find(
         const unsigned char *, const unsigned char *, const unsigned char *, Py_ssize_t) nogil
+    const unsigned char *kthena_find_last(
+        const unsigned char *, const unsigned char *, const unsigned char *, Py_ssize_t) nogil
 
 
 cdef inline Py_ssize_t find(bytes data, bytes needle, Py_ssize_t at, Py_ssize_t end) except? -2:
@@ -102,6 +131,16 @@ cdef inline Py_ssize_t find(bytes data, bytes needle, Py_ssize_t at, Py_ssize_t 
     if end - at < len(needle):
         return -1
     hit = kthena_find(base + at, base + end, wanted, len(needle))
+    return -1 if hit == NULL else hit - base
+
+
+cdef inline Py_ssize_t find_last(bytes data, bytes needle, Py_ssize_t end) except? -2:
+    cdef const unsigned char *base = data
+    cdef const unsigned char *wanted = needle
+    cdef const unsigned char *hit
+    if end < len(needle):
+        return -1
+    hit = kthena_find_last(base, base + end, wanted, len(needle))
     return -1 if hit == NULL else hit - base
 
 

@@ -39,6 +39,11 @@ def find(data: bytes, needle: bytes, at: int, end: int) -> int:
     return data.find(needle, at, end)
 
 
+def find_last(data: bytes, needle: bytes, end: int) -> int:
+    """Where ``needle`` begins for the last time in ``data[:end]``."""
+    return data.rfind(needle, 0, end)
+
+
 def find_byte(data: bytes, byte: int, at: int, end: int) -> int:
     """Where ``byte`` is."""
     return data.find(byte, at, end)

@@ -101,7 +101,7 @@ def last(data: bytes) -> Usage | None:
     end = len(data)
     at = end
     for _ in range(_TRIES):
-        at = data.rfind(_NAME, 0, at)
+        at = scan.find_last(data, _NAME, at)
         if at < 0:
             return None
         value = scan.value_start(data, at + len(_NAME), end)

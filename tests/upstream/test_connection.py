@@ -82,17 +82,17 @@ async def test_a_small_request_is_one_write_and_a_large_one_is_not_copied() -> N
 
 async def test_it_is_reusable_only_after_a_whole_answer_to_a_whole_request() -> None:
     line = Line()
-    seen = [line.connection.is_reusable]
+    seen = [line.connection.is_reusable()]
     relay = line.ask()
-    seen.append(line.connection.is_reusable)
+    seen.append(line.connection.is_reusable())
     line.connection.data_received(OK)
     assert relay.outcome is Outcome.DONE
-    seen.append(line.connection.is_reusable)
+    seen.append(line.connection.is_reusable())
     line.transport.unsent = 1
-    seen.append(line.connection.is_reusable)
+    seen.append(line.connection.is_reusable())
     line.transport.unsent = 0
     line.transport.closing = True
-    seen.append(line.connection.is_reusable)
+    seen.append(line.connection.is_reusable())
     assert seen == [False, False, True, False, False]
 
 
@@ -101,7 +101,7 @@ async def test_bytes_between_the_end_and_the_giving_back_spend_it() -> None:
     line.ask()
     line.connection.data_received(OK)
     line.connection.data_received(b"x")
-    assert not line.connection.is_reusable
+    assert not line.connection.is_reusable()
 
 
 async def test_a_slow_client_pauses_it_once_and_never_after_its_end() -> None:
@@ -163,7 +163,7 @@ async def test_waiting_for_the_engine_to_read_holds_nothing_back() -> None:
     line.connection.pause_writing()
     line.connection.resume_writing()
     line.connection.data_received(OK)
-    assert line.connection.is_reusable
+    assert line.connection.is_reusable()
 
 
 async def test_the_end_of_an_idle_connection_is_no_event() -> None:

@@ -6,13 +6,14 @@ import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kthena_fast.core import _choice
-from kthena_fast.wire import _headers_py
+from kthena_fast.wire import _headers_py, _lines
 from kthena_fast.wire import headers as wire
 from kthena_fast.wire.headers import Headers, Unsafe
 
@@ -277,6 +278,44 @@ def test_a_forked_process_has_ids_of_its_own() -> None:
 
 def test_the_compiled_twin_is_used_where_there_is_one() -> None:
     assert wire.to_engine is TWIN.to_engine
+
+
+def written_by(module: ModuleType, headers: Headers) -> bytes:
+    lines: bytes = module.to_engine(
+        headers, length=-1, request_id=b"id", client="c", scheme="http", trusted_proxy=False, strip_credentials=True
+    )
+    return lines
+
+
+@pytest.mark.parametrize("module", [_headers_py, TWIN])
+def test_of_many_headers_the_last_is_dropped_as_the_first_is(module: ModuleType) -> None:
+    kept = [(b"x-%d" % number, b"v") for number in range(200)]
+    added = b"x-request-id: id\r\nx-forwarded-for: c\r\nx-forwarded-proto: http\r\n"
+    lines = b"".join(b"%b: %b\r\n" % header for header in kept) + added
+    for at in (0, 1, 126, 127, 128, 129, 200):
+        headers = [*kept[:at], (b"cookie", b"a=b"), *kept[at:]]
+        assert written_by(module, headers) == lines
+        headers = [*kept[:at], (b"x-own", b"a"), *kept[at:], (b"connection", b"x-own")]
+        assert written_by(module, headers) == lines
+
+
+@pytest.mark.parametrize("module", [_headers_py, TWIN])
+def test_a_name_at_the_place_of_one_that_is_dropped_is_kept(module: ModuleType) -> None:
+    dropped, _ = _headers_py._DROPPED[False, True]
+    for name in dropped - {b"te"}:
+        others = [bytes((code,)) + name[1:] for code in b"abcdefghijklmnopqrstuvwxyz-0123456789" if code != name[0]]
+        others += [name[:1] + bytes((code,)) + name[2:] for code in b"abcdefghij" if code != name[1]]
+        others = [other for other in others if other not in dropped]
+        assert any(_lines.place(other) == _lines.place(name) for other in others)
+        lines = written_by(module, [(name, b"v"), *((other, b"v") for other in others)])
+        assert lines.startswith(b"".join(b"%b: v\r\n" % other for other in others))
+
+
+@pytest.mark.skipif(_choice.NO_EXTENSIONS, reason="for C: Python says so itself")
+@pytest.mark.parametrize("header", [b"name", ("name", b"v"), (b"name", "v"), (b"name",), [b"name", b"v"]])
+def test_what_is_no_header_is_an_error(header: Any) -> None:
+    with pytest.raises(TypeError):
+        TWIN.to_client([header], b"id")
 
 
 HEADERS = st.lists(

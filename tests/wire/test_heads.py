@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kthena_fast.core import _choice
-from kthena_fast.wire import _heads_py
+from kthena_fast.wire import _heads_py, _lines
 
 MODULES = [_heads_py] if _choice.NO_EXTENSIONS else [_heads_py, importlib.import_module("kthena_fast.wire._heads_c")]
 
@@ -213,6 +213,35 @@ def test_of_a_long_value_every_byte_is_looked_at(module: ModuleType, place: int)
             assert head is None
 
 
+@pytest.mark.parametrize("size", range(1, 20))
+@each_twin
+def test_of_a_short_value_every_byte_is_looked_at(module: ModuleType, size: int) -> None:
+    for place in range(size):
+        for code in (0, 31, 127):
+            value = b"x" * place + bytes((code,)) + b"y" * (size - place - 1)
+            assert module.request(b"POST / HTTP/1.1\r\nContent-Length: 0\r\na: " + value + b"\r\n\r\n") is None
+
+
+@pytest.mark.parametrize("behind", [0, 40])
+@pytest.mark.parametrize("size", [1, 2, 15, 16, 17, 31, 32, 33])
+@each_twin
+def test_of_a_name_every_byte_is_looked_at(module: ModuleType, size: int, behind: int) -> None:
+    """Also where it stands near to the end of what there is."""
+    tokens = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    for place in {0, size // 2, size - 1}:
+        for code in range(256):
+            if code == ord(":"):
+                continue
+            name = b"a" * place + bytes((code,)) + b"Z" * (size - place - 1)
+            head = module.request(
+                b"POST / HTTP/1.1\r\nContent-Length: 0\r\n" + name + b":" + b"v" * behind + b"\r\n\r\n"
+            )
+            if code in tokens:
+                assert head.fields[1] == (name.lower(), b"v" * behind)
+            else:
+                assert head is None
+
+
 @pytest.mark.parametrize("size", [1, 4, 63, 64, 65, 300])
 @each_twin
 def test_a_name_of_any_length_is_read_in_lower_case(module: ModuleType, size: int) -> None:
@@ -223,7 +252,7 @@ def test_a_name_of_any_length_is_read_in_lower_case(module: ModuleType, size: in
 
 @each_twin
 def test_common_names_are_themselves_however_they_are_written(module: ModuleType) -> None:
-    common = [name for name in _heads_py._COMMON if name]
+    common = [name for name in _lines.COMMON if name]
     assert len(common) > 20
     for name in common:
         if name in {b"content-length", b"connection", b"transfer-encoding"}:

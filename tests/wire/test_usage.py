@@ -141,6 +141,15 @@ def test_a_body_without_usage_tells_none(wire: ModuleType, body: bytes) -> None:
     assert tail_of(wire, body, piece=100) is None
 
 
+@pytest.mark.parametrize("behind", range(40))
+def test_the_last_usage_is_found_wherever_it_stands(wire: ModuleType, behind: int) -> None:
+    one = b'{"usage":{"prompt_tokens":%d}}'
+    for before in range(20):
+        body = one % 1 + b'"' * before + one % 2 + b'"usage' * (behind % 4) + b'"e"' * behind
+        assert counts(wire.last(body)) == (2, 0)
+        assert counts(wire.last(one % 3 + b" " * behind)) == (3, 0)
+
+
 def test_a_usage_that_cannot_be_read_does_not_hide_the_one_before_it(wire: ModuleType) -> None:
     assert tail_of(wire, b'{"usage":{"prompt_tokens":5},"x":{"usage":{"y":1}}}', piece=10) == (5, 0)
 
