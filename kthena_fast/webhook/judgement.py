@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from kthena_fast.resources import admission, cautions, decoding, endpoints, size
+from kthena_fast.resources import admission, announcements, cautions, decoding, endpoints, size
 from kthena_fast.resources.model_route import ModelRoute
 from kthena_fast.resources.model_server import ENDPOINTS, ModelServer
 from kthena_fast.telemetry import one_line
@@ -86,6 +86,10 @@ def _on_object(review: Review) -> Verdict:
             violations += admission.further_violations(obj, refusal)
     else:
         violations = admission.violations(resource)
+        refused = {violation.path for violation in violations}
+        # What is not obeyed comes first: nobody should have to find that out from how it behaves.
+        found = (found for found in announcements.announcements(resource) if found.path not in refused)
+        warnings += (f"{found.path}: {found.reason}" for found in found)
         warnings += map(str, cautions.cautions(resource))
         route = resource if isinstance(resource, ModelRoute) else None
     reasons = [_reason(violation) for violation in violations]

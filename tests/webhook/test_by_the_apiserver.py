@@ -176,9 +176,18 @@ async def test_a_good_object_is_stored_without_a_word(
     kube_apiserver: KubeApiServer, kube_namespace: str, tmp_path: Path
 ) -> None:
     async with asked(kube_apiserver, kube_namespace, tmp_path) as given:
-        for obj in (corpus.server(), corpus.provider()):
-            reply = await given.api.create(given.api.placed(obj, "s"))
-            assert (reply.status, reply.warnings) == (201, [])
+        reply = await given.api.create(given.api.placed(corpus.server(), "s"))
+        assert (reply.status, reply.warnings) == (201, [])
+
+
+async def test_a_provider_is_stored_and_its_owner_told_that_it_is_not_called_yet(
+    kube_apiserver: KubeApiServer, kube_namespace: str, tmp_path: Path
+) -> None:
+    async with asked(kube_apiserver, kube_namespace, tmp_path) as given:
+        reply = await given.api.create(given.api.placed(corpus.provider(), "s"))
+        assert reply.status == 201
+        (warning,) = reply.warnings
+        assert "providers cannot be called yet" in warning
 
 
 async def test_a_bad_object_is_refused_for_every_reason_at_once(
@@ -222,6 +231,7 @@ async def test_what_is_likely_not_meant_is_stored_with_warnings(
         assert reply.status == 201
         assert [text.partition(": ")[0] for text in reply.warnings] == [
             "spec.rules[0].targetModels[0].modelServerName",
+            "spec.rateLimit",
             "spec.rules[1].modelMatch.uri",
             "spec.rules[1]",
             "spec.rateLimit.inputTokensPerUnit",

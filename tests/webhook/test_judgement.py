@@ -158,6 +158,45 @@ def test_of_very_many_faults_the_first_are_told(monkeypatch: pytest.MonkeyPatch)
     assert len(judge(corpus.server(workloadSelector={"matchLabels": bad})).reasons) == decoding.MAX_VIOLATIONS
 
 
+@pytest.mark.parametrize(
+    ("obj", "warning"),
+    [
+        (
+            corpus.route(rateLimit={"inputTokensPerUnit": 1000, "unit": "minute"}),
+            "spec.rateLimit: tokens are not limited yet: the route is served without limit",
+        ),
+        (
+            corpus.server(
+                workloadSelector={
+                    "matchLabels": {"app": "m"},
+                    "pdGroup": {
+                        "groupKey": "g",
+                        "prefillLabels": {"role": "prefill"},
+                        "decodeLabels": {"role": "decode"},
+                    },
+                }
+            ),
+            "spec.workloadSelector.pdGroup: prefill and decode are not split yet: the pods that decode do both",
+        ),
+        (
+            corpus.provider(),
+            "spec: providers cannot be called yet: targets that name one are never ready",
+        ),
+    ],
+    ids=["rateLimit", "pdGroup", "provider"],
+)
+def test_what_the_gateway_does_not_obey_is_warned_of(obj: dict[str, Any], warning: str) -> None:
+    verdict = judge(obj)
+    assert verdict.reasons == []
+    assert verdict.warnings == [warning]
+
+
+def test_what_is_refused_is_not_warned_of_too() -> None:
+    verdict = judge(corpus.matching(headers={"x": {"regex": "("}}))
+    assert [reason.path for reason in verdict.reasons] == ["spec.rules[0].modelMatch.headers[x].regex"]
+    assert verdict.warnings == []
+
+
 def test_an_object_that_the_gateway_is_not_going_to_read_is_warned_of() -> None:
     large = corpus.matching(headers={f"x-{number}": {"exact": "v"} for number in range(5000)})
     verdict = judge(large)
