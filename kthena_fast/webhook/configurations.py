@@ -70,6 +70,10 @@ class Configurations:
         all_have = not any(any(self._lacking(obj, bundle)) for obj in self._there.values())
         return all_have and self._reflector.synced and self._reflector.fault is None
 
+    def bare(self) -> list[str]:
+        """The entries that call our service and name no authority at all, each with where it stands."""
+        return [f"{entry} in {name}" for name, obj in self._there.items() for entry, has in self._ours(obj) if not has]
+
     def _may_give(self, name: str, uid: str) -> bool:
         now = self._clock()
         allowance = self._allowances.setdefault(uid, Bucket(1 / EVERY, BURST, now))
@@ -102,11 +106,14 @@ class Configurations:
 
     def _lacking(self, obj: client.Object, bundle: bytes) -> Iterator[str]:
         """The entries that call our service and have not this bundle."""
+        return (entry for entry, has in self._ours(obj) if has != bundle)
+
+    def _ours(self, obj: client.Object) -> Iterator[tuple[str, bytes]]:
         for entry in obj.get("webhooks") or ():
             config = entry.get("clientConfig") or {}
             service = config.get("service") or {}
-            if (service.get("namespace"), service.get("name")) == self._service and _bundle(config) != bundle:
-                yield entry["name"]
+            if (service.get("namespace"), service.get("name")) == self._service:
+                yield entry["name"], _bundle(config)
 
     def begin(self) -> None:
         self._listed = set()

@@ -24,6 +24,10 @@ CERT_MANAGER = "cert-manager.io/"
 _KEYS = {"chain": "tls.crt", "key": "tls.key", "bundle": "ca.crt", "authority_key": "ca.key"}
 
 
+class Missing(failures.KubeError):
+    """There is no Secret, and none may be created; says what to do."""
+
+
 class Found(NamedTuple):
     """What there is. Both None: no Secret."""
 
@@ -56,7 +60,10 @@ class Secret:
         return _understood(obj)
 
     async def write(self, found: Found, held: Held) -> bool:
-        """Put a certificate in place of what was found; False: somebody was quicker, and it is to be read anew."""
+        """Put a certificate in place of what was found; False: somebody was quicker, and it is to be read anew.
+
+        Missing, or another KubeError.
+        """
         data = {name: base64.b64encode(getattr(held, field)).decode() for field, name in _KEYS.items()}
         try:
             if found.obj is None:
@@ -77,6 +84,11 @@ class Secret:
         except failures.ApiError as refusal:
             if refusal.is_conflict or (refusal.is_not_found and found.obj is not None):
                 return False
+            if refusal.is_forbidden and found.obj is None:
+                raise Missing(
+                    f"there is no Secret {self.name} and it may not be created here ({refusal}): create it, empty, as "
+                    "the chart does (helm upgrade)"
+                ) from refusal
             raise
         return True
 

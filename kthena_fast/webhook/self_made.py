@@ -92,13 +92,20 @@ class SelfMade:
     async def look(self) -> None:
         """Serve what the Secret holds, made or renewed where that is to be done; raises where it cannot be."""
         held = await self._held()
-        refusal = None
+        refusal: Exception | None = None
         try:
             # Without a bundle the pair is somebody's own, and so are the configurations.
             self._bundle_is_out = bool(held.bundle) and await self._configurations.keep(held.bundle)
         except failures.KubeError as problem:
             # No reason not to serve: they may have had it already.
             self._bundle_is_out, refusal = False, problem
+        bare = [] if held.bundle else self._configurations.bare()
+        if bare:
+            refusal = Unusable(
+                f"the Secret {self._secret.name} holds somebody's own certificate without its authority (ca.crt), and "
+                f"{', '.join(bare)} has no caBundle: the API server is unlikely to trust it, and then refuses every "
+                "write; set the caBundle, add ca.crt, or delete the Secret for a certificate of our own"
+            )
         if held != self._served:
             self._serve(certificate.context_of(held.chain, held.key), authority.ends(held.chain))
             self._served = held

@@ -561,13 +561,27 @@ async def test_a_secret_of_somebody_elses_is_served_and_neither_it_nor_the_confi
     (given,) = await asyncio.to_thread(cluster.server.apply, foreign(cluster))
     async with replicas(cluster) as (replica,):
         await replica.knows()
-        await replica.look()
+        with pytest.raises(self_made.Unusable, match=r"without its authority \(ca.crt\).* has no caBundle"):
+            await replica.look()
         assert replica.chain == base64.b64decode(given["data"]["tls.crt"])
         # Not even when it has ended.
-        await replica.look(replica.now + 100_000 * DAY)
+        with pytest.raises(self_made.Unusable):
+            await replica.look(replica.now + 100_000 * DAY)
     kept = await asyncio.to_thread(cluster.server.get, secret_of(cluster.namespace))
     assert kept["metadata"]["resourceVersion"] == given["metadata"]["resourceVersion"]
     assert await asyncio.to_thread(cluster.bundles) == [b"", b""]
+
+
+async def test_a_secret_that_is_gone_and_may_not_be_made_anew_is_told_with_what_to_do(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: Any) -> Object:
+        raise failures.ApiError(403, "Forbidden", 'secrets is forbidden: cannot create resource "secrets"')
+
+    async with replicas(cluster) as (replica,):
+        monkeypatch.setattr(client.Client, "create", refused)
+        with pytest.raises(failures.KubeError, match=r"there is no Secret .*403 Forbidden.*create it, empty"):
+            await replica.look()
 
 
 async def test_cert_managers_secret_is_never_written(cluster: Cluster) -> None:
