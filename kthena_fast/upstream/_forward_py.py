@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import ssl
 from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
@@ -314,4 +317,8 @@ class Forwarding:
 def _said(problem: OSError) -> str:
     if isinstance(problem, TimeoutError):
         return "no connection in time"
-    return (problem.strerror or str(problem) or type(problem).__name__).lower()
+    said, number = problem.strerror, problem.errno
+    if number is not None and number in errno.errorcode and not isinstance(problem, ssl.SSLError):
+        # What is said beside it names the engine's address, which is not the client's to know.
+        said = os.strerror(number)
+    return (said or str(problem) or type(problem).__name__).lower()

@@ -106,6 +106,8 @@ async def test_no_engine_to_connect_to_is_502() -> None:
         answer = await scene.ask(running.chat())
         assert (answer.status, answer.code) == (502, "connection_failed")
         assert answer.error["type"] == "upstream_error"
+        # Where the engine is, the log says.
+        assert answer.error["message"] == "The engine could not be reached: connection refused."
 
 
 async def test_an_engine_that_hangs_is_504_told_not_to_retry_and_let_go() -> None:
