@@ -87,6 +87,7 @@ class Observer:
         self._request_metrics.retain(snapshot.models(), snapshot.objects.routes, snapshot.objects.servers)
         self._measure(observation)
         self._announce(snapshot, came)
+        self._announce_pods(before, snapshot, came, left)
         self._announce_faults(observation.faults, synced=observation.synced)
         if observation.synced and not was_synced:
             # Most of what there is now stays for long: the collector need not look at it again and again.
@@ -134,6 +135,15 @@ class Observer:
         for resource in self._told - now.keys():
             log.info("%s can be read again", resource)
         self._told = frozenset(now)
+
+    def _announce_pods(self, before: Snapshot, snapshot: Snapshot, came: list[Pod], left: list[Pod]) -> None:
+        """Say of a ModelServer when its last pod is gone, and when there is one again: others go by the second."""
+        for key in sorted({pod.server for pod in (*came, *left)}):
+            was, now = (bool(server and server.pods) for server in (before.servers.get(key), snapshot.servers.get(key)))
+            if was and not now and key in snapshot.servers:
+                log.warning("ModelServer %s has no ready pod left", key)
+            elif now and not was and key in before.servers:
+                log.info("ModelServer %s has a ready pod", key)
 
     def _announce(self, snapshot: Snapshot, came: list[Pod]) -> None:
         """Say what is new; what was said at the last change and still holds is not said again."""
