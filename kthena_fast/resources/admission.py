@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,10 +37,6 @@ RESERVED_HEADERS = frozenset(
     )
 )
 """Headers that a provider's static headers may not set: framing and credentials are the gateway's."""
-
-MAX_EXPRESSIONS = 1000
-"""Regular expressions of one ModelRoute that are looked at; `cautions` tells of more. An object of megabytes may have
-100,000, and compiling them takes longer than an API server waits for a webhook."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -93,11 +89,9 @@ def _model_route(spec: ModelRouteSpec) -> _Found:
     for index, adapter in enumerate(spec.lora_adapters):
         if not adapter:
             yield ("loraAdapters", index), "lora adapter name cannot be an empty string", "Invalid", adapter
-    left = MAX_EXPRESSIONS
+    compiler = expressions.Compiler()
     for index, rule in enumerate(spec.rules):
-        given = list(itertools.islice(expressions_of(rule), left))
-        left -= len(given)
-        for at, expression, reason in _uncompilable(given):
+        for at, expression, reason in _uncompilable(rule, compiler):
             yield (
                 ("rules", index, *at),
                 f"must be a regular expression that RE2 accepts: {reason}",
@@ -117,12 +111,27 @@ def _model_route(spec: ModelRouteSpec) -> _Found:
             yield ("rules", index, "targetModels"), "the weights must not sum up to 0", "Invalid", 0
 
 
-def bad_expressions(rule: Rule) -> Iterator[tuple[structure.Location, str, str]]:
-    """The expressions of a rule that do not compile: where in the rule, the expression, and why."""
-    return _uncompilable(expressions_of(rule))
+def bad_expressions(spec: ModelRouteSpec) -> Iterator[tuple[structure.Location, str, str]]:
+    """The expressions of a route that do not compile: where in its spec, the expression, and why.
+
+    Where they are too large together the first that has no room ends it: those behind it have none either.
+    """
+    compiler = expressions.Compiler()
+    for index, rule in enumerate(spec.rules):
+        for at, expression, reason in _uncompilable(rule, compiler):
+            yield ("rules", index, *at), expression, reason
 
 
-def expressions_of(rule: Rule) -> Iterator[tuple[structure.Location, str]]:
+def _uncompilable(rule: Rule, compiler: expressions.Compiler) -> Iterator[tuple[structure.Location, str, str]]:
+    for at, expression in _expressions_of(rule):
+        if compiler.is_spent:
+            return
+        reason = compiler.problem(expression)
+        if reason:
+            yield at, expression, reason
+
+
+def _expressions_of(rule: Rule) -> Iterator[tuple[structure.Location, str]]:
     """The regular expressions of a rule, and where in the rule they are."""
     match = rule.model_match
     if match is None:
@@ -135,16 +144,6 @@ def expressions_of(rule: Rule) -> Iterator[tuple[structure.Location, str]]:
     for at, text in texts:
         if text.regex is not None:
             yield (*at, "regex"), text.regex
-
-
-def _uncompilable(
-    given: Iterable[tuple[structure.Location, str]],
-) -> Iterator[tuple[structure.Location, str, str]]:
-    for at, expression in given:
-        try:
-            expressions.compile_re2(expression)
-        except ValueError as error:
-            yield at, expression, str(error)
 
 
 def _model_server(spec: ModelServerSpec) -> _Found:

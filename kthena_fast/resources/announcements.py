@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kthena_fast.resources import admission, structure
+from kthena_fast.resources import admission, expressions, structure
 from kthena_fast.resources.decoding import AnyResource
 from kthena_fast.resources.external_model_provider import ExternalModelProvider
 from kthena_fast.resources.model_route import ModelRoute
@@ -45,9 +45,14 @@ def _model_route(route: ModelRoute) -> _Found:
     spec = route.spec
     if spec.parent_refs:
         yield ("parentRefs",), "Gateways are not read yet: the route is set aside"
+    for at, _, reason in admission.bad_expressions(spec):
+        what = (
+            "none from here on is compiled, and their rules never match"
+            if reason == expressions.TOO_MANY
+            else ("the expression does not compile, so the rule never matches")
+        )
+        yield at, f"{what}: {reason}"
     for index, rule in enumerate(spec.rules):
-        for at, _, reason in admission.bad_expressions(rule):
-            yield ("rules", index, *at), f"the expression does not compile, so the rule never matches: {reason}"
         for place, target in enumerate(rule.target_models):
             if target.external_model_provider_name:
                 yield (

@@ -52,9 +52,6 @@ def _model_route(spec: ModelRouteSpec) -> _Found:
     if not spec.rules:
         yield ("rules",), "the route has no rules, so requests for its names are answered with 404"
     yield from _rules(spec)
-    looked_at = admission.MAX_EXPRESSIONS
-    if sum(1 for rule in spec.rules for _ in admission.expressions_of(rule)) > looked_at:
-        yield ("rules",), f"only the first {looked_at} regular expressions were looked at: use fewer"
     if spec.rate_limit is not None:
         yield from _rate_limit(spec.rate_limit)
 

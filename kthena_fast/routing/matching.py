@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from kthena_fast.resources import expressions
+from kthena_fast.resources.expressions import Compiler
 from kthena_fast.resources.model_route import ModelMatch, StringMatch
 
 Test = Callable[[str], bool]
@@ -20,7 +20,7 @@ def _never(text: str) -> bool:  # noqa: ARG001 - a Test that looks at nothing
     return False
 
 
-def string_test(match: StringMatch) -> Test | None:
+def string_test(match: StringMatch, compiler: Compiler) -> Test | None:
     """Exact, else prefix, else regex (RE2, anywhere in the text); None: every text passes.
 
     An expression that does not compile never matches; `announcements` names it.
@@ -33,7 +33,7 @@ def string_test(match: StringMatch) -> Test | None:
     if how == "prefix":
         return lambda text: text.startswith(wanted)
     try:
-        search = expressions.compile_re2(wanted).search
+        search = compiler.compile(wanted).search
     except ValueError:
         return _never
     # Given bytes, the library need not count characters; given a lone surrogate as str, it would raise.
@@ -57,16 +57,16 @@ class Condition:
         return all(test(headers.get(name, b"").decode("utf-8", "replace")) for name, test in self.headers)
 
 
-def condition(match: ModelMatch | None) -> Condition | None:
+def condition(match: ModelMatch | None, compiler: Compiler) -> Condition | None:
     """The condition of a rule, its `body.model` left out; None: it always holds."""
     if match is None:
         return None
-    uri = string_test(match.uri) if match.uri is not None else None
     headers = tuple(
         (name.lower().encode(), test)
         for name, value in match.headers.items()
-        if (test := string_test(value)) is not None
+        if (test := string_test(value, compiler)) is not None
     )
+    uri = string_test(match.uri, compiler) if match.uri is not None else None
     return Condition(uri, headers) if uri is not None or headers else None
 
 

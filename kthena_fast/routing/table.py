@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from kthena_fast.resources.expressions import Compiler
 from kthena_fast.resources.model_route import ModelRoute, TargetModel
 from kthena_fast.routing import matching
 from kthena_fast.routing.matching import Condition
@@ -147,11 +148,12 @@ def _compile(route: ModelRoute) -> _Compiled:
     namespace = route.metadata.namespace
     created = route.metadata.creation_timestamp
     seconds = created.timestamp() if created is not None else 0.0
+    compiler = Compiler()
     compiled = [
         (
             index,
             rule.model_match,
-            matching.condition(rule.model_match),
+            matching.condition(rule.model_match, compiler),
             tuple(_target(namespace, target) for target in rule.target_models),
         )
         for index, rule in enumerate(route.spec.rules)

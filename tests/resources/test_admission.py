@@ -125,7 +125,9 @@ def test_a_bad_expression_prints_nothing_and_says_what_is_wrong(capfd: pytest.Ca
 def test_an_expression_of_megabytes_is_refused_without_a_word_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     (violation,) = admission.violations(decoding.decode(corpus.matching(uri={"regex": "(a|b)*" * 500_000})))
     assert violation.message.endswith("it has 3000000 characters, and 65536 are the most")
-    assert admission.violations(decoding.decode(corpus.matching(uri={"regex": "(a|b)*c" * 9_000}))) == []
+    (violation,) = admission.violations(decoding.decode(corpus.matching(uri={"regex": "(a|b)*c" * 9_000})))
+    assert "it is too large: " in violation.message
+    assert admission.violations(decoding.decode(corpus.matching(uri={"regex": "(a|b)*c" * 1_000}))) == []
     assert capfd.readouterr() == ("", "")
 
 

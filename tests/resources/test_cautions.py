@@ -124,14 +124,6 @@ def test_the_sentences_say_what_happens() -> None:
     )
 
 
-def test_more_expressions_than_are_looked_at_are_told_of() -> None:
-    many = {f"x-{number}": {"regex": f"{number}("} for number in range(admission.MAX_EXPRESSIONS + 1)}
-    resource = decoding.decode(corpus.matching(headers=many))
-    assert len(admission.violations(resource)) == admission.MAX_EXPRESSIONS
-    (caution,) = cautions.cautions(resource)
-    assert caution.message == "only the first 1000 regular expressions were looked at: use fewer"
-
-
 TEXT = st.fixed_dictionaries(
     {},
     optional={"exact": st.sampled_from(["", "a", "ab"]), "prefix": st.sampled_from(["", "a"]), "regex": st.just("b")},
