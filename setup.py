@@ -43,6 +43,7 @@ TWINS: tuple[str, ...] = (
     "upstream/forward",
     "upstream/pool",
     "upstream/relay",
+    "wire/fields",
     "wire/headers",
     "wire/heads",
     "wire/peek",

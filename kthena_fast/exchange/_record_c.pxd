@@ -12,7 +12,7 @@ cdef class Exchange:
     # arrival
     cdef public str method, path, query, protocol, peer, client, scheme
     cdef public bytes target, request_id, content_type, body
-    cdef public list headers
+    cdef public object headers
     cdef public bint trusted
     cdef public double began, wall
     # peek

@@ -33,7 +33,7 @@ cdef class Lane:
     # the head
     cdef bytes _head, _target
     cdef bint _head_complete, _is_plain
-    cdef list _fields
+    cdef object _fields
     # the body
     cdef long long _length, _missing, _held
     cdef bytes _body, _whole
@@ -55,11 +55,11 @@ cdef class Lane:
 
     @cython.locals(told=list, length=bytes, host=bytes, kind=bytes, request_id=bytes, is_path=bint, limit=Py_ssize_t)
     cdef _judge(
-        self, bytes head, bytes rest, bytes target, list fields, long long size, bint usual, bint keep_alive,
+        self, bytes head, bytes rest, bytes target, object fields, long long size, bint usual, bint keep_alive,
     )
     cdef _answer_at_once(self, problem, bytes request_id)
     @cython.locals(exchange=Exchange_c, path=str, query=str, budget=Budget_c, length="long long")
-    cdef _begin(self, bytes target, list fields, bytes request_id, bytes kind)
+    cdef _begin(self, bytes target, object fields, bytes request_id, bytes kind)
     cdef _begin_early(self, Exchange_c exchange)
     cdef _hand_over(self, bytes data)
 

@@ -26,7 +26,7 @@ cdef class Relay:
     cdef Tail_c _tail
     cdef bint _strip_usage, _may_refuse
     # the head
-    cdef list _fields
+    cdef object _fields
     cdef bytes _head_end
     cdef Py_ssize_t _head_size
     cdef int _status

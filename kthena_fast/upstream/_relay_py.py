@@ -120,7 +120,7 @@ class Relay:
         self.received = False
         # the head
         self._parser: httptools.HttpResponseParser | None = None
-        self._fields: Headers = []
+        self._fields: Headers
         self._head_size = 0
         self._head_end = b""
         self._head_complete = False
@@ -199,6 +199,7 @@ class Relay:
             if plain is not None:
                 self._read_plain(plain, lines.part(data, end, len(data)))
                 return
+            self._fields = []
             parser = self._parser = httptools.HttpResponseParser(self)
         while True:
             # The blank line may be cut anywhere: three bytes of it may have come before.

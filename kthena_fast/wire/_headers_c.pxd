@@ -9,11 +9,11 @@ cdef tuple _NOT_TO_CLIENT, _CONNECTION, _COMMON
 
 @cython.locals(dropped=tuple, named=frozenset, added=list, origin=bytes, spoken=bytes)
 cpdef bytes to_engine(
-    list headers, Py_ssize_t length, bytes request_id, str client, str scheme, bint trusted_proxy,
+    object headers, Py_ssize_t length, bytes request_id, str client, str scheme, bint trusted_proxy,
     bint strip_credentials,
 )
 @cython.locals(dropped=tuple, named=frozenset)
-cpdef bytes to_client(list headers, bytes request_id)
+cpdef bytes to_client(object headers, bytes request_id)
 @cython.locals(line=bytes)
 cpdef bytes request_line(bytes method, bytes target)
 cpdef bint is_token(bytes name) except -1
@@ -33,7 +33,7 @@ cdef class _Ids:
 cdef _Ids _ids
 
 @cython.locals(told=list, said=bytes, name=bytes, value=bytes, named=list)
-cdef frozenset _named_by_connection(list headers)
+cdef frozenset _named_by_connection(object headers)
 
 @cython.locals(text=bytes)
-cdef bytes _joined(list headers, tuple dropped, list added)
+cdef bytes _joined(object headers, tuple dropped, list added)

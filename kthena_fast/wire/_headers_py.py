@@ -7,6 +7,7 @@ from kthena_fast.wire import _lines as lines
 from kthena_fast.wire import paths
 
 Headers = list[tuple[bytes, bytes]]
+"""In C, those of a plain head are `Fields`, which are gone through like a list."""
 
 HOP_BY_HOP: Final = frozenset(
     (
@@ -168,6 +169,8 @@ def _values(headers: Headers, wanted: bytes) -> list[bytes]:
 
 
 def _named_by_connection(headers: Headers) -> frozenset[bytes] | None:
+    if lines.is_of_plain_head(headers):
+        return None
     told = lines.told(headers, _CONNECTION)
     if told is not None:
         (said,) = told

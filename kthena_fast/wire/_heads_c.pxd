@@ -13,7 +13,7 @@ cdef int _LF
 cdef class Head:
     cdef readonly bytes target
     cdef readonly int status
-    cdef readonly list fields
+    cdef readonly object fields
     cdef readonly long long length
     cdef readonly bint keep_alive
 
@@ -23,4 +23,4 @@ cpdef Head request(bytes data)
 @cython.locals(status=int)
 cpdef Head response(bytes data)
 @cython.locals(told=list, length=bytes, connection=bytes, size="long long")
-cdef Head _read(bytes target, int status, list fields)
+cdef Head _read(bytes target, int status, object fields)

@@ -6,9 +6,13 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.object cimport PyObject
 from libc.string cimport memcmp, memcpy
 
+from kthena_fast.wire cimport _spans as spans
+from kthena_fast.wire._fields_c cimport Fields
+
 cdef extern from "Python.h":
     # Borrowed: the list, or the tuple, has them.
     PyObject *PyList_GET_ITEM(list, Py_ssize_t)
+    Py_ssize_t PyList_GET_SIZE(list)
     PyObject *PyTuple_GET_ITEM(tuple, Py_ssize_t)
     bint PyBytes_CheckExact(PyObject *)
     bint PyTuple_CheckExact(PyObject *)
@@ -105,8 +109,31 @@ cdef inline bint is_same(PyObject *one, PyObject *other) noexcept:
     )
 
 
+cdef struct Texts:
+    # The headers of a `Fields` or of a list, whichever there is.
+    PyObject *fields
+    PyObject *listed
+    spans.Span *values
+    Py_ssize_t count
+
+
+cdef inline int open_texts(Texts *texts, headers) except -1:
+    texts.fields = texts.listed = NULL
+    texts.values = NULL
+    if type(headers) is Fields:
+        texts.fields = <PyObject *> headers
+        texts.values = spans.spans_of((<Fields> headers).places)
+        texts.count = PyTuple_GET_SIZE((<Fields> headers).names)
+    else:
+        if not isinstance(headers, list):
+            raise TypeError("headers are a list")
+        texts.listed = <PyObject *> headers
+        texts.count = PyList_GET_SIZE(<list> headers)
+    return 0
+
+
 cdef inline PyObject *part_of(list headers, Py_ssize_t at, int which) except NULL:
-    # The name or the value of a header.
+    # The name or the value of a header in a list, which may be anything.
     cdef PyObject *header = PyList_GET_ITEM(headers, at)
     cdef PyObject *part
     if not PyTuple_CheckExact(header) or PyTuple_GET_SIZE(<tuple> header) != 2:
@@ -117,6 +144,32 @@ cdef inline PyObject *part_of(list headers, Py_ssize_t at, int which) except NUL
     return part
 
 
+cdef inline PyObject *name_of(Texts *texts, Py_ssize_t at) except NULL:
+    if texts.fields != NULL:
+        return PyTuple_GET_ITEM((<Fields> texts.fields).names, at)
+    return part_of(<list> texts.listed, at, 0)
+
+
+cdef inline const char *text_of(Texts *texts, Py_ssize_t at, Py_ssize_t *size) except NULL:
+    # Its value.
+    cdef PyObject *value
+    if texts.fields != NULL:
+        size[0] = texts.values[at].size
+        return PyBytes_AS_STRING((<Fields> texts.fields).data) + texts.values[at].at
+    value = part_of(<list> texts.listed, at, 1)
+    size[0] = PyBytes_GET_SIZE(<bytes> value)
+    return PyBytes_AS_STRING(<bytes> value)
+
+
+cdef inline bytes value_of(Texts *texts, Py_ssize_t at):
+    cdef Py_ssize_t size = 0
+    cdef const char *text
+    if texts.fields == NULL:
+        return <bytes> part_of(<list> texts.listed, at, 1)
+    text = text_of(texts, at, &size)
+    return PyBytes_FromStringAndSize(text, size)
+
+
 cdef inline bint is_among(PyObject *name, tuple names) except -1:
     # Of `sieved`.
     cdef const char *places = PyBytes_AS_STRING(<bytes> PyTuple_GET_ITEM(names, 1))
@@ -125,21 +178,23 @@ cdef inline bint is_among(PyObject *name, tuple names) except -1:
     return <bytes> name in <frozenset> PyTuple_GET_ITEM(names, 0)
 
 
-cdef inline list told(list headers, tuple asked):
+cdef inline list told(headers, tuple asked):
     cdef tuple names = <tuple> PyTuple_GET_ITEM(asked, 0)
     cdef const char *places = PyBytes_AS_STRING(<bytes> PyTuple_GET_ITEM(asked, 2))
     cdef Py_ssize_t number, at, count = PyTuple_GET_SIZE(names)
     cdef list found = [None] * count
     cdef PyObject *name
-    for number in range(len(headers)):
-        name = part_of(headers, number, 0)
+    cdef Texts texts
+    open_texts(&texts, headers)
+    for number in range(texts.count):
+        name = name_of(&texts, number)
         if not places[place(PyBytes_AS_STRING(<bytes> name), PyBytes_GET_SIZE(<bytes> name))]:
             continue
         for at in range(count):
             if is_same(name, PyTuple_GET_ITEM(names, at)):
                 if found[at] is not None:
                     return None
-                found[at] = <bytes> part_of(headers, number, 1)
+                found[at] = value_of(&texts, number)
                 break
         else:
             if <bytes> name in <frozenset> PyTuple_GET_ITEM(asked, 1):
@@ -147,67 +202,83 @@ cdef inline list told(list headers, tuple asked):
     return found
 
 
+cdef inline bint is_of_plain_head(headers) noexcept:
+    return type(headers) is Fields
+
+
 cdef enum:
     # So many headers are looked up once, those behind them twice.
     REMEMBERED = 128
 
 
-cdef inline Py_ssize_t size_of(PyObject *name, PyObject *value, tuple common, bytes names) except -2:
-    # The bytes of its line; -1: it would be none.
-    cdef Py_ssize_t length = PyBytes_GET_SIZE(<bytes> name), size = PyBytes_GET_SIZE(<bytes> value)
+cdef inline bint is_line(Texts *texts, Py_ssize_t at, tuple common, bytes names) except -1:
+    # Whether it is one line, with a name that is a token; of a plain head that is known.
+    cdef PyObject *name
+    cdef const char *text
+    cdef Py_ssize_t length, size = 0
+    if texts.fields != NULL:
+        return True
+    name = name_of(texts, at)
+    length = PyBytes_GET_SIZE(<bytes> name)
     if not length:
-        return -1
+        return False
     if not is_same(name, PyTuple_GET_ITEM(common, place(PyBytes_AS_STRING(<bytes> name), length))):
         if not all_of(<bytes> name, names):
-            return -1
-    if not kthena_is_value(<const unsigned char *> PyBytes_AS_STRING(<bytes> value), size):
-        return -1
-    return length + size + 4
+            return False
+    text = text_of(texts, at, &size)
+    return kthena_is_value(<const unsigned char *> text, size)
 
 
-cdef inline char *put_line(char *to, PyObject *name, PyObject *value) noexcept:
+cdef inline Py_ssize_t size_of(Texts *texts, Py_ssize_t at) except -1:
+    # The bytes of its line.
+    cdef Py_ssize_t size = 0
+    text_of(texts, at, &size)
+    return PyBytes_GET_SIZE(<bytes> name_of(texts, at)) + size + 4
+
+
+cdef inline char *put_line(char *to, Texts *texts, Py_ssize_t at) except NULL:
+    cdef PyObject *name = name_of(texts, at)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(<bytes> name)
+    cdef const char *text
     memcpy(to, PyBytes_AS_STRING(<bytes> name), size)
     to += size
     memcpy(to, b": ", 2)
     to += 2
-    size = PyBytes_GET_SIZE(<bytes> value)
-    memcpy(to, PyBytes_AS_STRING(<bytes> value), size)
+    text = text_of(texts, at, &size)
+    memcpy(to, text, size)
     to += size
     memcpy(to, b"\r\n", 2)
     return to + 2
 
 
-cdef inline bytes joined(list headers, tuple dropped, list added, tuple common, bytes names):
-    cdef PyObject *name
+cdef inline bytes joined(headers, tuple dropped, list added, tuple common, bytes names):
+    cdef Texts kept, further
     cdef bytes lines
-    cdef Py_ssize_t at, line, size = 0
+    cdef Py_ssize_t at, size = 0
     cdef bint[REMEMBERED] gone
     cdef bint is_gone
     cdef char *to
-    for at in range(len(headers)):
-        name = part_of(headers, at, 0)
-        is_gone = is_among(name, dropped)
+    open_texts(&kept, headers)
+    open_texts(&further, added)
+    for at in range(kept.count):
+        is_gone = is_among(name_of(&kept, at), dropped)
         if at < REMEMBERED:
             gone[at] = is_gone
         if not is_gone:
-            line = size_of(name, part_of(headers, at, 1), common, names)
-            if line < 0:
+            if not is_line(&kept, at, common, names):
                 return None
-            size += line
-    for at in range(len(added)):
-        line = size_of(part_of(added, at, 0), part_of(added, at, 1), common, names)
-        if line < 0:
+            size += size_of(&kept, at)
+    for at in range(further.count):
+        if not is_line(&further, at, common, names):
             return None
-        size += line
+        size += size_of(&further, at)
     lines = PyBytes_FromStringAndSize(NULL, size)
     to = PyBytes_AS_STRING(lines)
-    for at in range(len(headers)):
-        name = part_of(headers, at, 0)
-        if not (gone[at] if at < REMEMBERED else is_among(name, dropped)):
-            to = put_line(to, name, part_of(headers, at, 1))
-    for at in range(len(added)):
-        to = put_line(to, part_of(added, at, 0), part_of(added, at, 1))
+    for at in range(kept.count):
+        if not (gone[at] if at < REMEMBERED else is_among(name_of(&kept, at), dropped)):
+            to = put_line(to, &kept, at)
+    for at in range(further.count):
+        to = put_line(to, &further, at)
     return lines
 
 

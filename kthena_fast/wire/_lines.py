@@ -96,6 +96,11 @@ def told(headers: list[tuple[bytes, bytes]], asked: Asked) -> list[bytes | None]
     return list(map(named.get, names))
 
 
+def is_of_plain_head(headers: object) -> bool:  # noqa: ARG001 - for C
+    """Whether these are `Fields`, which hold one ``Connection`` at most, and that names no header."""
+    return False
+
+
 def joined(
     headers: list[tuple[bytes, bytes]],
     dropped: Sieved,

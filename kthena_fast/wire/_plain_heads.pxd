@@ -4,13 +4,22 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from libc.string cimport memcmp
 
 from kthena_fast.wire cimport _lines as lines
 from kthena_fast.wire cimport _scan as scan
+from kthena_fast.wire cimport _spans as spans
+from kthena_fast.wire._fields_c cimport Fields
 
 cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(tuple, Py_ssize_t)
+    tuple PyTuple_New(Py_ssize_t)
+    void PyTuple_SET_ITEM(tuple, Py_ssize_t, object)
+
+cdef enum:
+    # A place has 32 bits.
+    MOST_BYTES = 1 << 30
 
 cdef extern from *:
     """
@@ -53,8 +62,29 @@ cdef extern from *:
             return 0;
         return size <= 16 || kthena_lower16(to + 16, at + 16, size - 16);
     }
+
+    /* How many bytes are line feeds. */
+    static inline Py_ssize_t kthena_lines(const unsigned char *at, const unsigned char *end)
+    {
+        Py_ssize_t count = 0;
+    #ifdef __SSE2__
+        const __m128i feed = _mm_set1_epi8('\\n'), zero = _mm_setzero_si128();
+        while (end - at >= 16) {
+            /* A counter of eight bits for each of sixteen places. */
+            __m128i found = zero;
+            for (int times = 0; times < 255 && end - at >= 16; times++, at += 16)
+                found = _mm_sub_epi8(found, _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *) at), feed));
+            found = _mm_sad_epu8(found, zero);
+            count += _mm_cvtsi128_si32(found) + _mm_extract_epi16(found, 4);
+        }
+    #endif
+        for (; at < end; at++)
+            count += *at == '\\n';
+        return count;
+    }
     #endif
     """
+    Py_ssize_t kthena_lines(const unsigned char *, const unsigned char *) nogil
     bint kthena_lower(char *, const unsigned char *, Py_ssize_t, const unsigned char *) nogil
 
 
@@ -120,20 +150,28 @@ cdef inline int response_status(bytes data) except -1:
     return 100 * (base[9] - 48) + 10 * (base[10] - 48) + base[11] - 48
 
 
-cdef inline list fields(bytes data, Py_ssize_t at, tuple common):
+cdef inline Fields fields(bytes data, Py_ssize_t at, tuple common):
     cdef const unsigned char *base = data
     cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
-    cdef Py_ssize_t stop, colon, first, last
-    cdef bytes name
-    cdef list found = []
+    cdef Py_ssize_t stop, colon, first, last, number = 0
+    # But for the blank one.
+    cdef Py_ssize_t count = kthena_lines(base + at, base + end) - 1 if at < end <= MOST_BYTES else -1
+    cdef bytes name, places
+    cdef tuple names
+    cdef spans.Span *span
+    if count < 0:
+        return None
+    names = PyTuple_New(count)
+    places = PyBytes_FromStringAndSize(NULL, count * sizeof(spans.Span))
+    span = spans.spans_of(places)
     while at < end:
         stop = scan.find_byte(data, b"\r", at, end)
         if stop < 0 or stop + 1 >= end or base[stop + 1] != b"\n":
             return None
         if stop == at:
-            return found if stop + 2 == end else None
+            return of_plain_head(data, names, places) if stop + 2 == end and number == count else None
         colon = scan.find_byte(data, b":", at, stop)
-        if colon < 0:
+        if colon < 0 or number == count:
             return None
         name = lowered(base, at, colon, base + end, common)
         if name is None:
@@ -146,9 +184,22 @@ cdef inline list fields(bytes data, Py_ssize_t at, tuple common):
             last -= 1
         if not lines.kthena_is_value(base + first, last - first):
             return None
-        found.append((name, PyBytes_FromStringAndSize(<const char *> base + first, last - first)))
+        # The tuple takes over a reference.
+        Py_INCREF(name)
+        PyTuple_SET_ITEM(names, number, name)
+        span[number].at = <unsigned int> first
+        span[number].size = <unsigned int> (last - first)
+        number += 1
         at = stop + 2
     return None
+
+
+cdef inline Fields of_plain_head(bytes data, tuple names, bytes places):
+    cdef Fields found = Fields.__new__(Fields)
+    found.data = data
+    found.names = names
+    found.places = places
+    return found
 
 
 cdef inline long long number(bytes value) except? -1:
