@@ -128,7 +128,7 @@ NOT_BESIDE_THE_REST = {
 """What is off or empty by default, and cannot be set beside the rest."""
 
 WRITTEN: list[tuple[str, str, str, dict[str, Any]]] = [
-    ("Secret", "v1", "webhook-certs", {"data": {"tls.crt": "eA==", "tls.key": "eQ=="}}),
+    ("Secret", "v1", "webhook-certs-auto", {"data": {"tls.crt": "eA==", "tls.key": "eQ=="}}),
     ("Lease", "coordination.k8s.io/v1", "infer-gateway", {"spec": {"holderIdentity": "a", "leaseDurationSeconds": 15}}),
 ]
 """What the programs write into objects of the release."""
@@ -526,33 +526,3 @@ def test_notes_say_which_secrets_are_still_to_be_made(bare: KubeApiServer) -> No
     notes = cluster.release(bare, "upgrade", "secrets", helm.NAMESPACE, values=values)
     assert "is not in kthena-system yet" not in notes
     cluster.uninstall(bare, "secrets", helm.NAMESPACE)
-
-
-def test_notes_say_that_the_secret_of_another_mode_goes_with_it(bare: KubeApiServer) -> None:
-    cluster.release(bare, "install", "mode", helm.NAMESPACE)
-    notes = cluster.release(bare, "upgrade", "mode", helm.NAMESPACE, values=MANUAL)
-    assert "The Secret mode-webhook-certs is not in kthena-system yet" in notes
-    meta = {"name": "mode-webhook-certs", "namespace": helm.NAMESPACE}
-    with pytest.raises(apiserver.Refused, match="404"):
-        bare.get({"apiVersion": "v1", "kind": "Secret", "metadata": meta})
-    cluster.uninstall(bare, "mode", helm.NAMESPACE)
-
-
-def test_a_secret_that_was_there_is_left_alone_and_notes_say_how_to_have_one_made(bare: KubeApiServer) -> None:
-    """As after another certificate mode; Helm would refuse to take it over, and the webhook serves what is in it."""
-    meta = {"name": "before-webhook-certs", "namespace": helm.NAMESPACE}
-    mine = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"tls.crt": "x", "tls.key": "y"}}
-    bare.apply(mine)
-    notes = cluster.release(bare, "install", "before", helm.NAMESPACE)
-    assert "The Secret before-webhook-certs was there already." in notes
-    cluster.release(bare, "upgrade", "before", helm.NAMESPACE)
-    assert set(bare.get(mine)["data"]) == {"tls.crt", "tls.key"}
-    # What NOTES says, as it says it.
-    assert "kubectl -n kthena-system delete secret before-webhook-certs" in notes
-    bare.delete(mine)
-    assert "was there already" not in cluster.release(bare, "upgrade", "before", helm.NAMESPACE)
-    assert "data" not in bare.get(mine)
-    assert "was there already" not in cluster.release(bare, "upgrade", "before", helm.NAMESPACE)
-    cluster.uninstall(bare, "before", helm.NAMESPACE)
-    with pytest.raises(apiserver.Refused, match="404"):
-        bare.get(mine)

@@ -286,6 +286,26 @@ def test_a_default_that_is_needed_cannot_be_taken_away(assignment: str, missing:
     assert missing in refusal(assignment)
 
 
+@pytest.mark.parametrize("mode", ["manual", "cert-manager"])
+def test_a_secret_cannot_bear_a_name_that_the_webhooks_own_may_have(mode: str) -> None:
+    said = refusal(
+        f"global.certManagementMode={mode}",
+        "networking.webhook.tls.secretName=mine-auto",
+        "networking.inferGateway.tls.enabled=true",
+        "networking.inferGateway.tls.secretName=kthena-webhook-certs-auto",
+    )
+    assert "networking.webhook.tls.secretName is mine-auto: names that end in -auto are kept for Secrets" in said
+    assert "networking.inferGateway.tls.secretName is kthena-webhook-certs-auto: names that end in -auto are" in said
+
+
+def test_the_longest_name_of_a_secret_is_one_with_which_the_webhooks_own_is_one_too() -> None:
+    longest = "s" * 248
+    (secret,) = helm.render(f"networking.webhook.tls.secretName={longest}").names("Secret")
+    assert secret == f"{longest}-auto"
+    assert len(secret) == 253
+    assert "secretName': maxLength: got 249, want 248" in refusal(f"networking.webhook.tls.secretName={longest}s")
+
+
 def test_everything_is_said_at_once() -> None:
     said = refusal(
         "networking.kthenaRouter.enabled=true", "global.certManager.enabled=true", "global.certManagementMode=manual"

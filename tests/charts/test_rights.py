@@ -25,7 +25,7 @@ TELLS = {
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations", verb, f"{WEBHOOK}-{NAMESPACE}")
     for verb in ("list", "watch", "patch")
 }
-KEEPS = {("", "secrets", verb, f"{WEBHOOK}-certs") for verb in ("get", "update")}
+KEEPS = {("", "secrets", verb, f"{WEBHOOK}-certs-auto") for verb in ("get", "update")}
 
 Right = tuple[str, str, str, str]
 """API group, resource, verb, and the one object's name where it is restricted to it."""
@@ -110,7 +110,7 @@ def test_the_webhook_may_do_what_its_certificate_and_its_warnings_need(
 def test_what_is_not_to_be_created_by_the_programs_is_there() -> None:
     """A right to create cannot be bound to a name: whoever may create Secrets may have any ServiceAccount's token."""
     rendered = helm.default()
-    assert rendered.one("Secret", f"{WEBHOOK}-certs").get("data") is None
+    assert rendered.one("Secret", f"{WEBHOOK}-certs-auto").get("data") is None
     assert "spec" not in rendered.one("Lease", GATEWAY)
     mounted = helm.render("global.certManagementMode=cert-manager", "networking.inferGateway.status.enabled=false")
     assert mounted.of("Secret") == mounted.of("Lease") == []

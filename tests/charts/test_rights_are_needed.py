@@ -118,5 +118,5 @@ def test_the_webhook_needs_each_of_its_rights(release: Release, right: Right) ->
     server = release.server
     server.apply(*release.rendered.of("ValidatingWebhookConfiguration"), *release.rendered.of("Secret"))
     # As on the first day.
-    server.patch(release.rendered.one("Secret", f"{WEBHOOK}-certs"), {"data": None})
+    server.patch(release.rendered.one("Secret", f"{WEBHOOK}-certs-auto"), {"data": None})
     denied(release, WEBHOOK, right)

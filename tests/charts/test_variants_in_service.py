@@ -182,6 +182,28 @@ def test_certificates_of_cert_managers_are_served_and_renewed_without_a_refused_
             assert "forbidden" not in program.log.lower()
 
 
+def test_from_a_certificate_of_ones_own_to_auto_the_webhook_is_asked_again_and_the_secret_stays(
+    server: KubeApiServer, namespace: str, tmp_path: Path
+) -> None:
+    """Helm takes the bundle away with the mode; of a pair without `ca.crt` the webhook could not bring it back."""
+    authority = trustme.CA()
+    secret(server, "leaving-webhook-certs", authority, f"leaving-webhook.{helm.NAMESPACE}.svc")
+    meta = {"name": "leaving-webhook-certs", "namespace": helm.NAMESPACE}
+    mine = server.get({"apiVersion": "v1", "kind": "Secret", "metadata": meta})
+    bundle = base64.b64encode(authority.cert_pem.bytes()).decode()
+    values = {"global": {"certManagementMode": "manual", "webhook": {"caBundle": bundle}}}
+    bad = route(namespace, "bad", "bad", "none")
+    bad["spec"]["loraAdapters"] = [""]
+    with installed(server, tmp_path, values, "leaving") as release:
+        release.route_webhook()
+        with release.running(release.webhook):
+            until(lambda: refuses(server, bad), "the API server asks the webhook")
+        release.upgrade({"global": {"certManagementMode": "auto", "webhook": {"caBundle": ""}}})
+        with release.running(release.webhook):
+            until(lambda: refuses(server, bad), "the API server trusts what the webhook has made")
+    assert server.get({"apiVersion": "v1", "kind": "Secret", "metadata": meta}) == mine
+
+
 def assert_holds(what: Callable[[], bool]) -> bool:
     assert what()
     return True

@@ -79,7 +79,7 @@ def test_its_grace_period_is_its_drain_and_half_a_minute() -> None:
 
 def test_with_auto_the_webhook_makes_its_certificate_and_tells_the_api_server() -> None:
     rendered = helm.default()
-    assert flags(rendered)["cert-secret-name"] == f"{WEBHOOK}-certs"
+    assert flags(rendered)["cert-secret-name"] == f"{WEBHOOK}-certs-auto"
     assert flags(rendered)["webhook-service-name"] == WEBHOOK
     assert flags(rendered)["webhook-configuration-name"] == CONFIGURATION
     # A mounted Secret would be there empty before it is made, and its content late.

@@ -48,6 +48,18 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- $said = append $said "global.certManagementMode is cert-manager, which this cluster does not have: install cert-manager first, or set it to auto, by which the webhook makes its own certificate, or to manual" -}}
 {{- end -}}
 {{- end -}}
+{{- $secrets := dict -}}
+{{- if and $webhook.enabled (ne $mode "auto") -}}
+{{- $_ := set $secrets "webhook" $webhook.tls.secretName -}}
+{{- end -}}
+{{- if and $gateway.enabled $gateway.tls.enabled -}}
+{{- $_ := set $secrets "inferGateway" $gateway.tls.secretName -}}
+{{- end -}}
+{{- range $component, $secret := $secrets -}}
+{{- if hasSuffix "-auto" $secret -}}
+{{- $said = append $said (printf "networking.%s.tls.secretName is %s: names that end in -auto are kept for Secrets that the webhook makes and a release removes; choose another" $component $secret) -}}
+{{- end -}}
+{{- end -}}
 {{- range $webhook.image.args -}}
 {{- if and (hasPrefix "--port" .) (ne . (printf "--port=%s" (include "networking.text" $webhook.port))) -}}
 {{- $said = append $said (printf "networking.webhook.image.args has %q: the port is set by networking.webhook.port, for the probes and the Service to know it too" .) -}}
