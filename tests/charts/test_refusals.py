@@ -241,6 +241,41 @@ def test_what_the_schema_cannot_say_a_template_does(assignments: list[str], said
     assert said in refusal(*assignments)
 
 
+@pytest.mark.parametrize("component", ["inferGateway", "webhook"])
+@pytest.mark.parametrize(
+    "repository",
+    [
+        *("ghcr.io/volcano-sh/kthena-router", "registry.example.org:5000/mirror/kthena-router", "kthena-router"),
+        *(
+            "ghcr.io/volcano-sh/infer-gateway-webhook",
+            "ghcr.io/volcano-sh/infer-router",
+            "example.org/infer-router-webhook",
+        ),
+    ],
+)
+def test_an_image_of_kthenas_own_programs_is_refused_with_what_to_do(component: str, repository: str) -> None:
+    """Values that come from its chart have it, and its program would be started with flags of ours."""
+    said = refusal(f"networking.{component}.image.repository={repository}")
+    assert (
+        f"networking.{component}.image.repository is {repository}, by which Kthena calls a program of its own" in said
+    )
+    assert "leave image out, tag included, or name an image that is built from this product's Dockerfile" in said
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        *("registry.example.org:5000/volcano-sh/infer-gateway", "kthena-router/infer-gateway", "kthena-fast"),
+        *("example.org/not-kthena-router", "example.org/kthena-router/fast", "example.org/webhook"),
+    ],
+)
+def test_a_copy_of_the_image_may_be_anywhere(repository: str) -> None:
+    assignments = [f"networking.{component}.image.repository={repository}" for component in ("inferGateway", "webhook")]
+    rendered = helm.render(*assignments)
+    for name in (helm.GATEWAY, helm.WEBHOOK):
+        assert rendered.container(name)["image"].rpartition(":")[0] == repository
+
+
 @pytest.mark.parametrize("release", ["1st", "team.a"])
 def test_a_release_by_which_no_service_can_be_called_is_refused(release: str) -> None:
     with pytest.raises(helm.Refused) as refused:

@@ -160,6 +160,9 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- $said = append $said (printf "networking.webhook.metrics.port is %d, which is networking.webhook.port too: they must differ" (int64 $webhook.port)) -}}
 {{- end -}}
 {{- range $component, $values := dict "inferGateway" $gateway "webhook" $webhook -}}
+{{- if regexMatch "(?:^|/)(?:(?:kthena|infer)-router(?:-webhook)?|infer-gateway-webhook)$" $values.image.repository -}}
+{{- $said = append $said (printf "networking.%s.image.repository is %s, by which Kthena calls a program of its own, which knows none of the flags here: leave image out, tag included, or name an image that is built from this product's Dockerfile" $component $values.image.repository) -}}
+{{- end -}}
 {{- $budget := $values.podDisruptionBudget -}}
 {{- if and $budget.enabled (eq (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) -}}
 {{- $said = append $said (printf "networking.%s.podDisruptionBudget has both or neither of minAvailable and maxUnavailable: it must be one of them, the other null" $component) -}}
