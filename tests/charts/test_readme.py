@@ -14,6 +14,7 @@ from tests.charts.generated import CHART
 TEXT = (CHART / "README.md").read_text()
 VALUES = (CHART / "values.yaml").read_text()
 WALK = (CHART.parents[1] / "docs" / "kubernetes.md").read_text()
+EXAMPLE = CHART.parents[1] / "docs" / "examples" / "mock-engines.yaml"
 BARE = "helm install kthena ./charts/kthena"
 """The one line that names no namespace."""
 
@@ -40,6 +41,8 @@ def test_every_install_works_as_written(line: str, monkeypatch: pytest.MonkeyPat
 
 def test_all_lines_but_the_first_are_of_one_release_in_one_namespace() -> None:
     assert LINES[0] == BARE
+    # Whoever pastes the next one too has two releases.
+    assert "Or, in the place of that line" in TEXT.partition(BARE)[2].partition(LINES[1].strip())[0]
     for line in (*LINES[1:], *LATER):
         words = shlex.split(line)
         if words[1] == "template":
@@ -70,9 +73,16 @@ def test_values_of_kthenas_router_are_looked_at_by_the_line_that_says_so(
 def test_the_image_that_one_builds_is_the_one_that_is_pulled() -> None:
     image = helm.default().container(helm.GATEWAY)["image"]
     assert image == helm.default().container(helm.WEBHOOK)["image"]
-    built, loaded = re.findall(r"^    (?:docker build -t|kind load docker-image) (\S+)(?: \.)?$", TEXT, re.MULTILINE)
-    assert (built, loaded) == (image, image)
+    for text in (TEXT, WALK):
+        built, loaded = re.findall(
+            r"^(?:    |\$ )(?:docker build -t|kind load docker-image) (\S+)(?: \.)?$", text, re.MULTILINE
+        )
+        assert (built, loaded) == (image, image)
     assert f"`{image}`" in TEXT
+    # The engines that one document has the reader apply are pods of the image that the other had him build.
+    (engine,) = re.findall(r"^ +image: (\S+)$", EXAMPLE.read_text(), re.MULTILINE)
+    assert engine == image
+    assert f"$ sed s#{image}#" in WALK
 
 
 def test_the_webhook_alone_is_printed_as_its_document_says(monkeypatch: pytest.MonkeyPatch) -> None:
