@@ -258,16 +258,11 @@ def test_the_service_can_be_shaped() -> None:
     assert found["spec"]["externalTrafficPolicy"] == "Local"
 
 
-def test_what_only_a_load_balancer_has_is_left_out_elsewhere() -> None:
-    service = {
-        "type": "ClusterIP",
-        "nodePort": 30080,
-        "loadBalancerSourceRanges": ["10.0.0.0/8"],
-        "externalTrafficPolicy": "Local",
-    }
+def test_a_service_of_a_node_port_has_what_such_a_service_may_have() -> None:
+    service = {"type": "NodePort", "nodePort": 30080, "externalTrafficPolicy": "Local"}
     spec = helm.render(values=gateway(service=service)).one("Service", GATEWAY)["spec"]
-    assert set(spec) == {"type", "selector", "ports"}
-    assert spec["ports"] == [{"name": "http", "port": 80, "targetPort": "http"}]
+    assert set(spec) == {"type", "selector", "ports", "externalTrafficPolicy"}
+    assert spec["ports"] == [{"name": "http", "port": 80, "targetPort": "http", "nodePort": 30080}]
 
 
 def test_services_select_the_pods_of_their_component_alone() -> None:

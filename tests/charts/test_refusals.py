@@ -241,6 +241,24 @@ def test_what_the_schema_cannot_say_a_template_does(assignments: list[str], said
     assert said in refusal(*assignments)
 
 
+@pytest.mark.parametrize(
+    ("type_", "key", "value", "types"),
+    [
+        ("ClusterIP", "nodePort", 30080, "LoadBalancer or NodePort"),
+        ("ClusterIP", "externalTrafficPolicy", "Local", "LoadBalancer or NodePort"),
+        *((of, "loadBalancerSourceRanges", ["10.0.0.0/8"], "LoadBalancer") for of in ("ClusterIP", "NodePort")),
+        *((of, "loadBalancerClass", "example.org/lb", "LoadBalancer") for of in ("ClusterIP", "NodePort")),
+    ],
+)
+def test_what_a_service_of_that_type_does_not_have_is_refused(type_: str, key: str, value: Any, types: str) -> None:
+    """Left out, it would be missed when it counts: ranges keep networks away."""
+    said = refusal(values=helm.gateway(service={"type": type_, key: value}))
+    assert (
+        f"networking.inferGateway.service.{key} is set, which a Service of type {type_} does not have: leave it out, "
+        f"or set service.type to {types}\n"
+    ) in said
+
+
 @pytest.mark.parametrize("component", ["inferGateway", "webhook"])
 @pytest.mark.parametrize(
     "repository",

@@ -149,6 +149,14 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- $said = append $said (printf "networking.inferGateway.autoscaling.minReplicas is %d: it must be at most maxReplicas, which is %d" (int64 $gateway.autoscaling.minReplicas) (int64 $gateway.autoscaling.maxReplicas)) -}}
 {{- end -}}
 {{- end -}}
+{{- $service := $gateway.service -}}
+{{- $balanced := list "LoadBalancer" -}}
+{{- $reached := list "LoadBalancer" "NodePort" -}}
+{{- range $key, $types := dict "loadBalancerClass" $balanced "loadBalancerSourceRanges" $balanced "nodePort" $reached "externalTrafficPolicy" $reached -}}
+{{- if and (get $service $key) (not (has $service.type $types)) -}}
+{{- $said = append $said (printf "networking.inferGateway.service.%s is set, which a Service of type %s does not have: leave it out, or set service.type to %s" $key $service.type (join " or " $types)) -}}
+{{- end -}}
+{{- end -}}
 {{- $ports := list -}}
 {{- range $key, $port := dict "port" $gateway.port "metrics.port" $gateway.metrics.port "debugPort" $gateway.debugPort -}}
 {{- if has (int64 $port) $ports -}}
