@@ -513,6 +513,31 @@ def is_asked(server: KubeApiServer, obj: helm.Object) -> bool:
     return False
 
 
+@pytest.mark.parametrize(
+    ("limit", "bodies", "needed"),
+    [
+        ("405Mi", "256MiB", "406Mi"),
+        ("406Mi", "256MiB", ""),
+        ("512Mi", "1GiB", "1174Mi"),
+        (300_000_000, "256MiB", "406Mi"),
+        ("1G", 1_000_000_000, "1104Mi"),
+        (None, "256MiB", ""),
+        ("160Mi", None, ""),
+    ],
+)
+def test_notes_warn_of_memory_that_the_bodies_of_requests_may_come_to_exceed(
+    server: KubeApiServer, limit: str | int | None, bodies: str | int | None, needed: str
+) -> None:
+    values = helm.gateway(resource={"limits": {"memory": limit}}, limits={"maxBufferedBytes": bodies})
+    # Definitions of the last test are there, and a dry run does not look for them.
+    words = ("--dry-run=client", "--set", "crds.enabled=false")
+    notes = cluster.release(server, "install", "memory", helm.NAMESPACE, *words, values=values)
+    told = re.findall(
+        r"memory is limited to (\S+), and it may come to need (\S+): bodies of requests up to\n(\S+) ", notes
+    )
+    assert told == ([(str(limit), needed, str(bodies))] if needed else [])
+
+
 def test_notes_say_which_secrets_are_still_to_be_made(bare: KubeApiServer) -> None:
     values = {**MANUAL, "networking": {"inferGateway": {"tls": {"enabled": True}}}}
     notes = cluster.release(bare, "install", "secrets", helm.NAMESPACE, values=values)
