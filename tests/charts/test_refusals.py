@@ -61,7 +61,7 @@ def test_a_weight_in_range_reaches_the_gateway(weight: str) -> None:
             f"{FAIRNESS}.window=10m",
             "at '/networking/inferGateway/fairness': additional properties 'window' not allowed",
         ),
-        ("inferGateway.replicas=2", "at '': additional properties 'inferGateway' not allowed"),
+        ("gateway.replicas=2", "at '': additional properties 'gateway' not allowed"),
         ("networking.inferGateway.replicas=two", "at '/networking/inferGateway/replicas': got string, want integer"),
         ("networking.inferGateway.replicas=-1", "at '/networking/inferGateway/replicas': minimum: got -1, want 0"),
         (f"{FAIRNESS}.enabled=yes", "at '/networking/inferGateway/fairness/enabled': got string, want boolean"),
@@ -333,10 +333,33 @@ def test_values_of_kthenas_router_are_refused_key_by_key_once_their_section_is_r
         ("networking.inferGateway=null", "at '/networking': missing property 'inferGateway'"),
         ("networking.inferGateway.replicas=null", "at '/networking/inferGateway': missing property 'replicas'"),
         ("networking.webhook.tls=null", "at '/networking/webhook': missing property 'tls'"),
+        ("global.webhook=null", "at '/global': missing property 'webhook'"),
+        ("global=null", "at '': missing property 'global'"),
+        ("crds=null", "at '': missing property 'crds'"),
     ],
 )
 def test_a_default_that_is_needed_cannot_be_taken_away(assignment: str, missing: str) -> None:
-    assert missing in refusal(assignment)
+    said = refusal(assignment)
+    assert missing in said
+    place = missing.partition(":")[0]
+    assert f"{place}: value must be 'what has all of its keys: null takes a default away, so leave the key out" in said
+    assert said.count("- at ") == 2
+
+
+@pytest.mark.parametrize("key", ["inferGateway", "kthenaRouter", "webhook"])
+def test_a_component_outside_its_section_is_refused_with_where_it_belongs(key: str) -> None:
+    name = "webhook" if key == "webhook" else "inferGateway"
+    assert f"\n  {key} is not a key here: it is networking.{name}, with what is in it" in refusal(f"{key}.replicas=2")
+
+
+@pytest.mark.parametrize("component", ["inferGateway", "webhook"])
+def test_a_tag_that_yaml_reads_as_a_number_is_to_be_in_quotes(component: str) -> None:
+    for number in (1.1, 7, 20260101):
+        said = refusal(values={"networking": {component: {"image": {"tag": number}}}})
+        assert 'in quotes where it looks like a number: "1.10" in a file, --set-string on the command line' in said
+    rendered = helm.render(values={"networking": {component: {"image": {"tag": "1.10"}}}})
+    name = {"inferGateway": helm.GATEWAY, "webhook": helm.WEBHOOK}[component]
+    assert rendered.container(name)["image"].endswith(":1.10")
 
 
 @pytest.mark.parametrize("mode", ["manual", "cert-manager"])
@@ -366,9 +389,21 @@ def test_everything_is_said_at_once() -> None:
     assert said.count("\n  ") == 3
 
 
-def test_lint_refuses_what_install_does() -> None:
+def test_lint_fails_on_what_the_schema_refuses_and_on_nothing_that_a_template_does() -> None:
+    """To it a `fail` is none; the README says so, and names `helm template`."""
     with pytest.raises(helm.Refused):
         helm.run("lint", CHART, "--set", f"{FAIRNESS}.windowSize=2h")
+    refusal("networking.kthenaRouter.enabled=true")
+    passed = helm.run("lint", "--strict", "--with-subcharts", CHART, "--set", "networking.kthenaRouter.enabled=true")
+    assert "0 chart(s) failed" in passed
+
+
+def test_what_is_refused_comes_in_rounds() -> None:
+    """As the README says of values that come from Kthena's chart."""
+    both = ("networking.kthenaRouter.enabled=true", f"{FAIRNESS}.windowSize=2h")
+    assert "kthenaRouter" not in refusal(*both)
+    assert "workload" not in (said := refusal(both[0], "workload.enabled=false"))
+    assert "kthenaRouter" in said
 
 
 def test_the_sentence_of_a_refusal_is_refused_too() -> None:

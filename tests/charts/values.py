@@ -165,7 +165,12 @@ KINDS: dict[str, Schema] = {
     ),
     "cidr": _text("a network, such as 10.0.0.0/8", f"{_IPV4}{_PREFIX_V4}|(?:{_IPV6}){_PREFIX_V6}"),
     "repository": _text(f"an image without its tag, such as {_IMAGE}", rf"(?:{_REGISTRY}/)?{_PATH}(?:/{_PATH})*"),
-    "tag": _text("empty or the tag of an image, such as 0.1.0", r"(?:\w[-.\w]{0,127}(?:@sha256:[0-9a-f]{64})?)?"),
+    # Unquoted, 1.10 is the number 1.1 to YAML.
+    "tag": _text(
+        'empty or the tag of an image, such as 0.1.0, and in quotes where it looks like a number: "1.10" in a file, '
+        "--set-string on the command line",
+        r"(?:\w[-.\w]{0,127}(?:@sha256:[0-9a-f]{64})?)?",
+    ),
     "gatewayFlag": _text("a flag of `kthena-fast gateway` with its value, in one text, such as --v=4", _flags(gateway)),
     "webhookFlag": _text("a flag of `kthena-fast webhook` with its value, in one text, such as --v=4", _flags(webhook)),
     "stream": _text(settings.allowed("access_log_output").replace("the path", "the whole path"), "stdout|stderr|/.+"),
@@ -249,7 +254,7 @@ KINDS: dict[str, Schema] = {
 """What `is` may name: schemas that several keys share, and whose words are those of the gateway's own refusals."""
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
-    "": ("registry", "workload"),
+    "": ("inferGateway", "kthenaRouter", "registry", "webhook", "workload"),
     "global": ("certManager",),
     "networking": ("kthenaRouter",),
     "networking.inferGateway": (
@@ -265,8 +270,11 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "networking.webhook": ("resources", "servicePort"),
     "networking.webhook.tls": ("certFile", "keyFile", "serviceName"),
 }
-"""Keys of Kthena's own charts, by section. The schema lets them through to a template, which refuses them with the new
-name: those of a values file that comes from there all at once."""
+"""Keys of Kthena's own charts, and of this one in the wrong place, by section. The schema lets them through to a
+template, which refuses them with where they belong: those of a values file that comes from there all at once."""
+
+NULLS = "what has all of its keys: null takes a default away, so leave the key out and it is as by default"
+"""Helm itself only tells which one is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,6 +401,7 @@ def schema(text: str) -> Schema:
         if is_section(entry) or (type(entry.default) in _NEEDED and not _may_be_null(node)):
             # Its null would take the default away, and be written as one.
             parent.setdefault("required", []).append(entry.path[-1])
+            parent |= {"if": {"required": parent["required"]}, "else": {"const": NULLS}}
     if types := kubernetes.needed(root, kubernetes.load()):
         root["definitions"] = types
     return root
