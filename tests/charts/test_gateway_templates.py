@@ -202,6 +202,7 @@ def test_a_certificate_is_for_the_name_that_clients_use() -> None:
     given = {"global": {"certManagementMode": "cert-manager"}, **gateway(tls=tls)}
     rendered = helm.render(values=given)
     spec = rendered.one("Certificate", GATEWAY)["spec"]
+    # Alone, as its comment says: one name that an issuer cannot sign, and there is no certificate at all.
     assert spec["dnsNames"] == ["llm.example.org"]
     assert spec["secretName"] == "llm"
     assert spec["issuerRef"] == tls["issuerRef"]

@@ -92,7 +92,16 @@ def test_the_webhook_alone_is_printed_as_its_document_says(monkeypatch: pytest.M
     )
     rendered = helm.Rendered(helm.run(*shlex.split(line)))
     assert rendered.names("Deployment") == ["webhook-webhook"]
-    assert {found["metadata"]["labels"]["app.kubernetes.io/component"] for found in rendered} == {"webhook", "test"}
+    assert {found["metadata"]["labels"]["app.kubernetes.io/component"] for found in rendered} == {"webhook"}
+
+
+def test_a_pipeline_that_applies_what_is_rendered_makes_no_pod_of_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CHART.parents[1])
+    (line,) = re.findall(r"^    helm (template .*) \| kubectl apply ", TEXT, re.MULTILINE)
+    rendered = helm.Rendered(helm.run(*shlex.split(line)))
+    assert rendered.names("Deployment") == [helm.GATEWAY, helm.WEBHOOK]
+    assert rendered.of("Pod") == []
+    assert {found["metadata"].get("namespace", helm.NAMESPACE) for found in rendered} == {helm.NAMESPACE}
 
 
 def test_there_are_lines_to_try() -> None:
