@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -21,6 +24,7 @@ from kthena_fast.cli import settings as reference
 from kthena_fast.sources import validation
 from kthena_fast.wire import malformed
 from tests.docs import generated
+from tests.gateway import processes
 
 DOCUMENTS = generated.documents()
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(generated.ROOT)))
@@ -122,6 +126,30 @@ def test_every_reason_has_a_meaning_and_an_error() -> None:
     reasons = set(get_args(errors.Reason))
     assert errors.MEANINGS.keys() == reasons
     assert {error.reason for error in generated.errors_of_all_kinds()} == reasons
+
+
+async def test_the_sample_of_the_readme_works_as_pasted_with_the_demo() -> None:
+    (sample,) = (
+        text for language, text in FENCED.findall((generated.ROOT / "README.md").read_text()) if language == "python"
+    )
+    ports = ("--port", "0", "--metrics-port", "0", "--debug-port", "0")
+    async with processes.program("demo", *ports) as program:
+        await program.says("Ctrl-C")
+        (address,) = set(re.findall(r"curl (?:-N )?http://(\S+)/v1/chat", "\n".join(program.lines)))
+        pasted = sample.replace("localhost:8080", address)
+        assert pasted != sample
+        shell = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-c", pasted),
+            # A proxy of the machine's would be asked for it.
+            env={**os.environ, "NO_PROXY": "*"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await shell.communicate()
+        assert shell.returncode == 0
+        whole, streamed = printed.decode().split("\n")
+        assert whole
+        assert whole == streamed
 
 
 def _manifests() -> Iterator[str]:
