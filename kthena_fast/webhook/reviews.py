@@ -167,11 +167,11 @@ def _check_identity(review: Review, asked: Mapping[str, Any]) -> None:
     given = review.object.get("apiVersion")
     version = f"{asked.get('group')}/{asked.get('version')}"
     if given != version:
-        raise BadReview(f"request.object is of {_shown(given)}, and request.kind is of {version}")
+        raise BadReview(f"request.object is of {_shown(given)}, and request.kind is of {_shown(version)}")
     for field, wanted in (("name", review.name), ("namespace", review.namespace)):
         given = review.object["metadata"].get(field)
         if wanted and given and given != wanted:
-            raise BadReview(f"request.object has the {field} {_shown(given)}, and request.{field} is {wanted!r}")
+            raise BadReview(f"request.object has the {field} {_shown(given)}, and request.{field} is {_shown(wanted)}")
 
 
 def _shown(value: object) -> str:

@@ -72,7 +72,7 @@ MALFORMED: list[tuple[str, Any, str]] = [
     (
         "an object of another version",
         asking.review({**ROUTE, "apiVersion": "x/v1"}, kind=asking.request(ROUTE)["kind"]),
-        "request.object is of 'x/v1', and request.kind is of networking.serving.volcano.sh/v1alpha1",
+        "request.object is of 'x/v1', and request.kind is of 'networking.serving.volcano.sh/v1alpha1'",
     ),
     (
         "an object without metadata",
@@ -235,6 +235,15 @@ def answered(body: bytes, kind: str) -> Any:
     if verdict.reasons:
         return json.loads(reviews.refuse(review, verdict.reasons, warnings))
     return json.loads(reviews.allow(review.uid, warnings))
+
+
+def test_what_a_caller_sent_is_one_line_in_a_reason() -> None:
+    document = asking.review(ROUTE)
+    document["request"]["kind"]["version"] = "v1\n\x1b[1m"
+    assert answered(orjson.dumps(document), "ModelRoute") is None
+    document = asking.review(ROUTE)
+    document["request"]["name"] = "a\u2028b"
+    assert answered(orjson.dumps(document), "ModelRoute") is None
 
 
 # How fast reviews are drawn says nothing about them.
