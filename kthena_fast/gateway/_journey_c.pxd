@@ -77,7 +77,7 @@ cdef class Journey:
     @cython.locals(exchange=Exchange_c)
     cdef _fail(self, Passage passage, problem)
     @cython.locals(exchange=Exchange_c, now=double)
-    cpdef settle(self, Passage passage)
+    cpdef settle(self, Passage passage, at=*)
 
 
 cdef str _MODELS

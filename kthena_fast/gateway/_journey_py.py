@@ -108,7 +108,7 @@ class Passage:
     def on_over(self, outcome: Outcome) -> None:
         """An attempt that was started at once has ended."""
         if outcome is _DONE or outcome is _CUT:
-            self._journey.settle(self)
+            self._journey.settle(self, self.exchange.upstream_ended)
         else:
             assert self.forwarding is not None
             self.go_on(self.forwarding.complete(outcome))
@@ -380,15 +380,16 @@ class Journey:
             error = errors.internal()
         _answer(exchange, passage.downstream, error)
 
-    def settle(self, passage: Passage) -> None:
-        """Give back what it holds, count it and write its line; a second time does nothing."""
+    def settle(self, passage: Passage, at: float | None = None) -> None:
+        """Give back what it holds, count it and write its line; a second time does nothing. `at`: when it ended, for
+        who knows it."""
         if passage.is_settled:
             return
         passage.is_settled = True
         exchange = passage.exchange
         try:
             passage.end_turn()
-            now = self._clock()
+            now = self._clock() if at is None else at
             exchange.ended = now
             passage.meter.settle(now)
             self._access_log.record(exchange, now)

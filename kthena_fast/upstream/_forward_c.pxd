@@ -58,7 +58,7 @@ cdef class Forwarding:
     @cython.locals(server=Server_c)
     cdef double _judge(self, outcome) except? -2
     @cython.locals(pod=Pod_c, exchange=Exchange_c)
-    cdef Pod_c _choose(self)
+    cdef Pod_c _choose(self, now=*)
     cdef _begin(self, Pod_c pod)
     @cython.locals(forwarder=Forwarder, request=Request, may_refuse=bint, head=bytes, relay=Relay_c)
     cdef _ask(self, Pod_c pod, Connection_c connection, over)

@@ -145,9 +145,10 @@ class Forwarding:
     def start(self, over: Callable[[Outcome], object]) -> bool:
         """Ask a pod now, if a connection to it waits for work; `over` is told once how that ended, and last of all.
 
-        False: nothing was asked, and `over` is not called; `complete` finds out what there is to wait for.
+        False: nothing was asked, and `over` is not called; `complete` finds out what there is to wait for. To be called
+        as soon as the request was understood.
         """
-        pod = self._choose()
+        pod = self._choose(self._exchange.parsed)
         if pod is None:
             return False
         connection = self._forwarder.pool.take(pod)
@@ -209,7 +210,7 @@ class Forwarding:
         self._retries -= 1
         return server.retry_interval if len(self._tried) < len(server.pods) else 0.0
 
-    def _choose(self) -> Pod | None:
+    def _choose(self, now: float | None = None) -> Pod | None:
         """The pod of the next attempt, which may have been chosen before; None: there is none left."""
         if self._pod is None:
             pod = self._pod = self._forwarder.picker.pick(self._server, self._tried)
@@ -218,7 +219,7 @@ class Forwarding:
                 exchange = self._exchange
                 exchange.pod = pod.name
                 if exchange.forwarded is None:
-                    exchange.forwarded = self._forwarder.loop.time()
+                    exchange.forwarded = self._forwarder.loop.time() if now is None else now
                 exchange.attempts += 1
         return self._pod
 
@@ -308,7 +309,7 @@ class Forwarding:
         connection = self._connection
         if connection is not None:
             self._connection = None
-            self._forwarder.pool.give_back(pod, connection)
+            self._forwarder.pool.give_back(pod, connection, self._exchange.upstream_ended)
         pod.ended()
         if self._gauge is not None:
             self._gauge.attempt_ended()

@@ -28,4 +28,4 @@ cdef class Pool:
     @cython.locals(kept=Kept, connection=Connection_c)
     cpdef Connection_c take(self, Pod_c pod)
     @cython.locals(kept=Kept)
-    cpdef give_back(self, Pod_c pod, Connection_c connection)
+    cpdef give_back(self, Pod_c pod, Connection_c connection, now=*)

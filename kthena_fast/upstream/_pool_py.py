@@ -147,13 +147,16 @@ class Pool:
             server_hostname=pod.server_name if tls is not None else None,
         )
 
-    def give_back(self, pod: Pod, connection: Connection) -> None:
-        """The exchange is over: the connection is kept when it can serve again, and closed when not."""
+    def give_back(self, pod: Pod, connection: Connection, now: float | None = None) -> None:
+        """The exchange is over: the connection is kept when it can serve again, and closed when not.
+
+        `now` is the loop's time, for who knows it: the loop asks the system each time.
+        """
         kept: Kept = pod.connections
         if not connection.is_reusable() or kept.is_retired or kept.idle >= self._most_idle:
             connection.abort()
             return
-        connection.rest(self._loop.time())
+        connection.rest(self._loop.time() if now is None else now)
         connection.before = kept.last
         kept.last = connection
         kept.idle += 1

@@ -65,11 +65,11 @@ cdef class Relay:
 
     @cython.locals(count="long long", scanner=Scanner_c)
     cdef _report(self, tally)
-    cdef _finish(self)
+    cdef _finish(self, now=*)
     @cython.locals(scanner=Scanner_c)
     cdef _cut(self, str detail)
     cdef _give_up(self, outcome, str detail)
     @cython.locals(exchange=Exchange_c, found=Usage_c)
-    cdef _settle(self, outcome)
+    cdef _settle(self, outcome, now=*)
     cdef _end(self, outcome)
     cdef _tell(self)

@@ -279,7 +279,8 @@ class Relay:
         downstream = self._downstream
         downstream.start(self._status, head, framing, first)
         if self._complete:
-            self._finish()
+            # All of it came at once: that was the moment.
+            self._finish(exchange.first_byte)
         else:
             self._attached = True
             downstream.attach(self._flow)
@@ -443,9 +444,9 @@ class Relay:
 
     # The end
 
-    def _finish(self) -> None:
+    def _finish(self, now: float | None = None) -> None:
         self.is_reusable = self._keep_alive and not self._extra and not self._until_close
-        self._settle(_DONE)
+        self._settle(_DONE, now)
         self._downstream.finish()
         self._tell()
 
@@ -469,9 +470,9 @@ class Relay:
         self._end(outcome)
         self._tell()
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle(self, outcome: Outcome, now: float | None = None) -> None:
         exchange = self._exchange
-        exchange.upstream_ended = self._loop.time()
+        exchange.upstream_ended = self._loop.time() if now is None else now
         exchange.bytes_out += self._size
         found = None
         if self._scanner is not None:

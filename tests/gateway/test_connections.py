@@ -209,6 +209,9 @@ async def test_many_clients_at_once_all_get_their_own_answers() -> None:
             assert f"chatcmpl-r-{number}".encode() in answer.body
 
         await asyncio.gather(*(one(number) for number in range(100)))
-        assert [engine.arrivals for engine in scene.engines] == [50, 50]
+        arrivals = [engine.arrivals for engine in scene.engines]
+        assert sum(arrivals) == 100
+        # Half of them each, but for those that found another one answered already.
+        assert min(arrivals) > 25
         await scene.settled()
         assert scene.in_flight == 0
