@@ -3,7 +3,8 @@ import cython
 from kthena_fast.wire cimport _lines as lines
 
 cdef bytes _TOKEN, _ID, _TARGET
-cdef dict _DROPPED, _POSTS
+cdef dict _POSTS
+cdef tuple _DROPPED
 cdef unsigned long long _STEP, _64_BITS
 cdef tuple _NOT_TO_CLIENT, _CONNECTION, _COMMON
 

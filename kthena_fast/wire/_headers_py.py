@@ -32,13 +32,13 @@ _TOLD_BY_PROXY: Final = frozenset(
 _CREDENTIALS: Final = frozenset((b"authorization", b"x-api-key"))
 
 _ALWAYS: Final = _NEVER_TO_ENGINE | _SET_BY_GATEWAY | _FORWARDED
-# (trusted proxy, credentials stripped) -> what is not copied.
-_DROPPED: Final = {
-    (True, False): lines.sieved(_ALWAYS),
-    (True, True): lines.sieved(_ALWAYS | _CREDENTIALS),
-    (False, False): lines.sieved(_ALWAYS | _TOLD_BY_PROXY),
-    (False, True): lines.sieved(_ALWAYS | _TOLD_BY_PROXY | _CREDENTIALS),
-}
+# What is not copied; plus 1 where credentials are stripped, plus 2 where the peer is a trusted proxy.
+_DROPPED: Final = (
+    lines.sieved(_ALWAYS | _TOLD_BY_PROXY),
+    lines.sieved(_ALWAYS | _TOLD_BY_PROXY | _CREDENTIALS),
+    lines.sieved(_ALWAYS),
+    lines.sieved(_ALWAYS | _CREDENTIALS),
+)
 _NOT_TO_CLIENT: Final = lines.sieved(HOP_BY_HOP | {b"x-request-id"})
 
 _CONNECTION: Final = lines.asked((b"connection",))
@@ -74,13 +74,13 @@ def to_engine(
     So they are made once, however many pods are tried. ``length`` is that of the body (-1: no body), ``client`` the
     address of the peer and ``scheme`` what it spoke.
     """
-    dropped = _DROPPED[trusted_proxy, strip_credentials]
+    dropped = _DROPPED[2 * trusted_proxy + strip_credentials]
     named = _named_by_connection(headers)
     if named is not None:
         dropped = lines.sieved(dropped[0] | named)
     added = []
     if length >= 0:
-        added.append((b"content-length", str(length).encode()))
+        added.append((b"content-length", lines.decimal(length)))
     origin = client.encode()
     spoken = scheme.encode()
     if trusted_proxy:

@@ -282,6 +282,17 @@ cdef inline bytes joined(headers, tuple dropped, list added, tuple common, bytes
     return lines
 
 
+cdef inline bytes decimal(long long number):
+    cdef char[20] digits
+    cdef int at = 20
+    while True:
+        at -= 1
+        digits[at] = <char> (48 + number % 10)
+        number //= 10
+        if number == 0:
+            return PyBytes_FromStringAndSize(digits + at, 20 - at)
+
+
 cdef inline bytes hex16(unsigned long long number):
     cdef const unsigned char *digits = b"0123456789abcdef"
     cdef bytes text = PyBytes_FromStringAndSize(NULL, 16)

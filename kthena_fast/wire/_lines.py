@@ -122,6 +122,11 @@ def joined(
     return b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
 
 
+def decimal(number: int) -> bytes:
+    """The digits of a number of 63 bits that is not negative."""
+    return b"%d" % number
+
+
 def hex16(number: int) -> bytes:
     """The sixteen hexadecimal digits of a number of 64 bits."""
     return b"%016x" % number
