@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from kthena_fast.kube.listed import Listed
 from kthena_fast.resources import structure
 from kthena_fast.resources.cautions import Caution
 from kthena_fast.resources.external_model_provider import ExternalModelProvider
@@ -87,7 +88,7 @@ class Names:
 
     def __init__(self) -> None:
         self._there: set[str] = set()
-        self._listed: set[str] = set()
+        self._listed = Listed()
         self._is_known = False
 
     def lacks(self, key: str) -> bool:
@@ -95,19 +96,18 @@ class Names:
         return self._is_known and key not in self._there
 
     def begin(self) -> None:
-        self._listed = set()
+        self._listed.begin()
 
     def put(self, obj: Any) -> None:
         key = _key(obj)
         self._there.add(key)
-        self._listed.add(key)
+        self._listed.note(key)
 
     def drop(self, obj: Any) -> None:
         self._there.discard(_key(obj))
 
     def settle(self) -> None:
-        self._there &= self._listed
-        self._listed = set()
+        self._there &= self._listed.settle()
         self._is_known = True
 
     def flush(self) -> None:
@@ -127,7 +127,7 @@ class Routes:
         self._routes: dict[str, _Route] = {}
         self._of_model: dict[str, set[str]] = {}
         self._of_adapter: dict[str, set[str]] = {}
-        self._listed: set[str] = set()
+        self._listed = Listed()
 
     def first_of_model(self, name: str, besides: str) -> tuple[Age, str] | None:
         """Age and key of the oldest route whose `modelName` this is, the one named `besides` left out."""
@@ -141,11 +141,11 @@ class Routes:
         return min(((self._routes[key].age, key) for key in index.get(name, ()) if key != besides), default=None)
 
     def begin(self) -> None:
-        self._listed = set()
+        self._listed.begin()
 
     def put(self, obj: Any) -> None:
         key = _key(obj)
-        self._listed.add(key)
+        self._listed.note(key)
         self._remove(key)
         route = _projected(obj)
         if route is None:
@@ -160,9 +160,8 @@ class Routes:
         self._remove(_key(obj))
 
     def settle(self) -> None:
-        for key in self._routes.keys() - self._listed:
+        for key in self._routes.keys() - self._listed.settle():
             self._remove(key)
-        self._listed = set()
 
     def flush(self) -> None:
         pass

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from kthena_fast.kube import client, failures, reflector
 from kthena_fast.kube.bucket import Bucket
+from kthena_fast.kube.listed import Listed
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Configurations:
         self._kube = kube
         self._service = (namespace, service)
         self._there: dict[str, client.Object] = {}
-        self._listed: set[str] = set()
+        self._listed = Listed()
         self._clock = clock
         self._allowances: dict[str, Bucket] = {}
         """By uid: one that is created anew is another one."""
@@ -116,18 +117,18 @@ class Configurations:
                 yield entry["name"], _bundle(config)
 
     def begin(self) -> None:
-        self._listed = set()
+        self._listed.begin()
 
     def put(self, obj: Any) -> None:
         name = obj["metadata"]["name"]
-        self._listed.add(name)
+        self._listed.note(name)
         self._there[name] = obj
 
     def drop(self, obj: Any) -> None:
         self._forget(obj["metadata"]["name"])
 
     def settle(self) -> None:
-        for name in self._there.keys() - self._listed:
+        for name in self._there.keys() - self._listed.settle():
             self._forget(name)
         self.changed.set()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kthena_fast.kube.listed import Listed
 from kthena_fast.resources import decoding, size
 from kthena_fast.resources.external_model_provider import ExternalModelProvider
 from kthena_fast.resources.model_route import ModelRoute
@@ -156,19 +157,19 @@ class ObjectStore:
         self._inventory = inventory
         self._kind = kind
         self._namespace = namespace
-        self._seen: set[str] = set()
+        self._listed = Listed()
         self._marks: dict[str, tuple[Any, ...]] = {}
         """Of each object, what tells whether it has to be read anew."""
         self._is_changed = False
 
     def begin(self) -> None:
         """See `kube.reflector.Store`."""
-        self._seen = set()
+        self._listed.begin()
 
     def put(self, obj: Any) -> None:
         """See `kube.reflector.Store`."""
         key = _key(obj)
-        self._seen.add(key)
+        self._listed.note(key)
         mark = _mark(obj)
         if mark is not None and self._marks.get(key) == mark:
             # Its status changed, or it was listed anew.
@@ -195,8 +196,9 @@ class ObjectStore:
 
     def settle(self) -> None:
         """See `kube.reflector.Store`."""
+        listed = self._listed.settle()
         for key in self._inventory.keys(self._kind, self._namespace):
-            if key not in self._seen:
+            if key not in listed:
                 self._forget(key)
         self._is_changed = True
 
@@ -232,17 +234,17 @@ class PodStore:
         self._on_settled = on_settled
         self._inventory = inventory
         self._namespace = namespace
-        self._seen: set[str] = set()
+        self._listed = Listed()
         self._is_changed = False
 
     def begin(self) -> None:
         """See `kube.reflector.Store`."""
-        self._seen = set()
+        self._listed.begin()
 
     def put(self, obj: Any) -> None:
         """See `kube.reflector.Store`."""
         inventory, key = self._inventory, _key(obj)
-        self._seen.add(key)
+        self._listed.note(key)
         if self._is_left_out(key):
             return
         before = inventory.builder.pods.get(key)
@@ -268,11 +270,11 @@ class PodStore:
 
     def settle(self) -> None:
         """See `kube.reflector.Store`."""
+        listed = self._listed.settle()
         for key in self._inventory.keys(self.KIND, self._namespace):
-            if key not in self._seen and not self._is_left_out(key):
+            if key not in listed and not self._is_left_out(key):
                 self._inventory.accept(self.KIND, key)
                 self._forget(key)
-        self._seen = set()
         self.is_settled = True
         self._on_settled()
         self._inventory.on_pods()
