@@ -3,7 +3,7 @@
 1. ModelRoute, ModelServer, ExternalModelProvider and Pod are read, in all namespaces or in those that were named; one
    collection that cannot be read holds up no other. Nothing is written here.
 2. An object that breaks its schema, or is too large to be read beside requests, is set aside alone, and its last good
-   version serves on, until it is mended or gone.
+   version serves on, until it is mended or gone. What has its name and another uid is no version of it.
 3. What was read stays in service while the API server cannot be reached; what cannot be read is told (`Fault`). Before
    everything was read once, nothing is in service. Providers are an exception: where their kind is not there, there are
    none, since clusters exist that know only the two others.

@@ -83,6 +83,12 @@ class Inventory:
     def has(self, kind: str, key: str) -> bool:
         return key in self._known(kind) or (kind == ModelServer.KIND and key in self._waiting)
 
+    def drop_another(self, kind: str, key: str, uid: str) -> None:
+        """Drop what goes by this name and is another object: its end was missed."""
+        match self._known(kind).get(key):
+            case (ModelRoute() | ModelServer() | ExternalModelProvider()) as known if known.metadata.uid != uid:
+                self.drop(kind, key)
+
     def keys(self, kind: str, namespace: str) -> list[str]:
         """The objects of a kind in a namespace (empty: in all), those that are set aside too."""
         prefix = f"{namespace}/" if namespace else ""
@@ -178,6 +184,8 @@ class ObjectStore:
             self._marks[key] = mark
         self._is_changed = True
         inventory, kind = self._inventory, self._kind
+        # Before it is looked at: whatever becomes of it, what had its name is gone.
+        inventory.drop_another(kind, key, _uid(obj))
         if size.is_too_large(obj.get("spec")):
             inventory.reject(kind, key, (Reason("spec", size.TOO_LARGE),), kept=inventory.has(kind, key))
             return
@@ -251,7 +259,11 @@ class PodStore:
         try:
             record = pods.project(obj, self.keys, before if isinstance(before, PodRecord) else None)
         except pods.Malformed as fault:
-            inventory.reject(self.KIND, key, (fault.reason,), kept=before is not None)
+            is_another = before is not None and before.uid != _uid(obj)
+            if is_another:
+                # Its end was missed, and its address may be somebody else's by now.
+                self._forget(key)
+            inventory.reject(self.KIND, key, (fault.reason,), kept=before is not None and not is_another)
             self._is_changed = True
             return
         inventory.accept(self.KIND, key)
@@ -300,6 +312,12 @@ def _key(obj: Any) -> str:
     if not isinstance(meta, dict):
         return "/"
     return f"{meta.get('namespace')}/{meta.get('name')}"
+
+
+def _uid(obj: Any) -> str:
+    meta = obj.get("metadata") if isinstance(obj, dict) else None
+    uid = meta.get("uid") if isinstance(meta, dict) else None
+    return uid if isinstance(uid, str) else ""
 
 
 def _mark(obj: Any) -> tuple[Any, ...] | None:

@@ -154,14 +154,87 @@ def test_a_server_whose_pods_are_not_known_by_its_labels_serves_as_it_was(invent
 
 
 def test_a_server_that_waits_and_goes_leaves_nothing(inventory: Inventory) -> None:
-    inventory.knows = lambda _, keys: keys <= {"app"}
+    known = {"app"}
+    inventory.knows = lambda _, keys: keys <= known
     servers = ObjectStore(inventory, "ModelServer", "")
     listed(servers, server("s", app="s"))
     servers.put(server("s", 2, tier="gold"))
     servers.drop(server("s", 2, tier="gold"))
+    known.add("tier")
     inventory.on_pods()
     assert not inventory.builder.servers
     assert inventory.selected() == {}
+
+
+# Another object of a name, where it was missed that the first one went
+
+
+@pytest.mark.parametrize("spec", [{"rules": "none"}, {"rules": [0] * size.MAX_VALUES}], ids=["broken", "too large"])
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_broken_object_does_not_keep_another_of_its_name_in_service(
+    inventory: Inventory, spec: dict[str, Any], is_listed: bool
+) -> None:
+    store = ObjectStore(inventory, "ModelRoute", "")
+    listed(store, stored(watching.model_route("ns", "r", "m", "s")))
+    other = {**stored(watching.model_route("ns", "r", "m", "s"), uid="another"), "spec": spec}
+    if is_listed:
+        listed(store, other)
+    else:
+        store.put(other)
+    assert not inventory.builder.routes
+    (rejection,) = inventory.rejected
+    assert (rejection.name, rejection.kept) == ("r", False)
+
+
+def test_a_broken_server_that_was_made_anew_leaves_nothing_that_waits(inventory: Inventory) -> None:
+    known = {"app"}
+    inventory.knows = lambda _, keys: keys <= known
+    servers = ObjectStore(inventory, "ModelServer", "")
+    listed(servers, server("s", app="s"))
+    servers.put(server("s", 2, tier="gold"))
+    listed(servers, {**stored(server("s"), uid="another"), "spec": {}})
+    known.add("tier")
+    inventory.on_pods()
+    assert not inventory.builder.servers
+    assert inventory.selected() == {}
+
+
+def test_a_server_that_was_made_anew_does_not_wait_for_its_pods_as_the_one_before(inventory: Inventory) -> None:
+    """Whose pods are not those that it selects."""
+    inventory.knows = lambda _, keys: keys <= {"app"}
+    servers = ObjectStore(inventory, "ModelServer", "")
+    listed(servers, server("s", app="s"))
+    listed(servers, stored(server("s", tier="gold"), uid="another"))
+    assert inventory.builder.servers["ns/s"].metadata.uid == "another"
+
+
+def test_an_object_that_was_made_anew_is_read_though_its_generation_is_the_same(inventory: Inventory) -> None:
+    store = ObjectStore(inventory, "ModelRoute", "")
+    listed(store, stored(watching.model_route("ns", "r", "m", "s")))
+    listed(store, stored(watching.model_route("ns", "r", "another", "s"), uid="another"))
+    assert inventory.builder.routes["ns/r"].spec.model_name == "another"
+
+
+def test_an_object_that_was_gone_in_a_list_is_read_when_it_is_there_again(inventory: Inventory) -> None:
+    """An API server that is behind the others may list what was before it came."""
+    store = ObjectStore(inventory, "ModelRoute", "")
+    route = stored(watching.model_route("ns", "r", "m", "s"))
+    listed(store, route)
+    listed(store)
+    listed(store, route)
+    assert list(inventory.builder.routes) == ["ns/r"]
+
+
+def test_a_pod_at_no_address_does_not_keep_another_of_its_name_in_service(inventory: Inventory) -> None:
+    """As the pods of a StatefulSet have."""
+    store = PodStore(inventory, "", frozenset(("app",)))
+    listed(store, pod("p", app="s"))
+    other = pod("p", app="s", ip="fe80::1%eth0")
+    other["metadata"]["uid"] = "another"
+    listed(store, other)
+    assert not inventory.builder.pods
+    (rejection,) = inventory.rejected
+    assert (rejection.name, rejection.kept) == ("p", False)
 
 
 # Which pods are watched
