@@ -8,6 +8,8 @@
    silent until they have come so far.
 3. After a failure the next try waits: twice as long each time, up to `MAX_DELAY`, and never all clients in step. What
    the API server asks to wait (`Retry-After`) is waited. A watch that ends at once, again and again, counts as failing.
+   That a watch ended, or is of a version that is too old, is no fault; when it happened `SHORT_WATCHES` times and none
+   was healthy between, it is one, until a watch is.
 4. A kind that is not there (404) and a right that is missing (403) may both come: they are failures like any other.
 5. Whatever a `Store` raises is a fault of ours: it is logged, and everything is listed anew.
 6. However much comes at once, the loop is held for about `PIECE` at a time.
@@ -33,6 +35,8 @@ PIECE = 0.002
 """Seconds of taking things in after which others get their turn."""
 HEALTHY_AFTER = 2.0
 """Seconds that a watch lasts to count as one that works."""
+SHORT_WATCHES = 3
+"""Watches in a row that did not work until that is told: what happened meanwhile came late, if at all."""
 
 
 class Store(Protocol):
@@ -83,36 +87,55 @@ class Reflector:
         self._silence = silence
         self._backoff = backoff or Backoff(FIRST_DELAY, MAX_DELAY)
         self._version = ""
+        self._is_short = False
+        """Whether something came in this round, and no watch was healthy yet."""
+        self._short = 0
+        """Rounds in a row that were so to their end."""
 
     async def run(self) -> None:
         """Keep the collection current until cancelled."""
         while True:
-            try:
-                if not self._version:
-                    async with self._kube.listing:
-                        await self._list()
-                await self._watch()
-            except failures.ApiError as error:
-                if error.is_gone and self._version:
-                    # No fault: a list says what happened meanwhile.
-                    log.debug("%s is listed anew: %s", self.path, error)
-                    self._version = ""
-                elif error.is_gone and not self._backoff.failed:
-                    log.debug("the list of %s begins anew: %s", self.path, error)
-                else:
-                    if error.is_of_another_history:
-                        self._version = ""
-                    self._stand(error)
-            except (failures.Malformed, failures.Silent) as error:
-                self._version = ""
-                self._stand(error)
-            except failures.Unreachable as error:
-                self._stand(error)
-            except Exception:
-                log.exception("%s: what was read could not be taken in; everything is read anew", self.path)
-                self._version = ""
-                self._stand(failures.Malformed("what was read could not be taken in: see the log"))
+            self._is_short = False
+            fault = await self._round()
+            if self._is_short:
+                self._short += 1
+            if fault is None and self._short >= SHORT_WATCHES:
+                # Without a version: it would be another one each time, and news for whoever tells of it.
+                why = "what was listed is too old to be watched (410)" if not self._version else "it ends at once"
+                fault = failures.Unreachable(f"watching {self.path}: {why}, again and again")
+            if fault is not None:
+                self._stand(fault)
             await asyncio.sleep(self._delay())
+
+    async def _round(self) -> failures.KubeError | None:
+        """List where that has to be, and watch until that ends; the fault that ended it, if it was one."""
+        try:
+            if not self._version:
+                async with self._kube.listing:
+                    await self._list()
+            await self._watch()
+        except failures.ApiError as error:
+            if error.is_gone and self._version:
+                # No fault: a list says what happened meanwhile.
+                log.debug("%s is listed anew: %s", self.path, error)
+                self._version = ""
+                return None
+            if error.is_gone and not self._backoff.failed:
+                log.debug("the list of %s begins anew: %s", self.path, error)
+                return None
+            if error.is_of_another_history:
+                self._version = ""
+            return error
+        except (failures.Malformed, failures.Silent) as error:
+            self._version = ""
+            return error
+        except failures.Unreachable as error:
+            return error
+        except Exception:
+            log.exception("%s: what was read could not be taken in; everything is read anew", self.path)
+            self._version = ""
+            return failures.Malformed("what was read could not be taken in: see the log")
+        return None
 
     async def _list(self) -> None:
         store = self._store
@@ -130,19 +153,21 @@ class Reflector:
         store.flush()
         self.lists += 1
         self._version = version
-        self._stand(None)
+        self._on_answer()
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         async with self._kube.watch(self.path, self._version, self._query, silence=self._silence) as stream:
             began = loop.time()
-            self._stand(None)
+            self._on_answer()
+            healthy = loop.call_later(HEALTHY_AFTER, self._on_healthy)
             try:
                 async for events in stream:
                     await self._take(events)
             finally:
+                healthy.cancel()
                 if loop.time() - began >= HEALTHY_AFTER:
-                    self._backoff.succeed()
+                    self._on_healthy()
 
     async def _take(self, events: list[client.Event]) -> None:
         store = self._store
@@ -158,6 +183,18 @@ class Reflector:
             if pause.is_due():
                 await asyncio.sleep(0)
         store.flush()
+
+    def _on_answer(self) -> None:
+        """A list came whole, or a watch began."""
+        self._is_short = True
+        if self._short < SHORT_WATCHES:
+            self._stand(None)
+
+    def _on_healthy(self) -> None:
+        """A watch works."""
+        self._is_short, self._short = False, 0
+        self._backoff.succeed()
+        self._stand(None)
 
     def _stand(self, fault: failures.KubeError | None) -> None:
         synced = self.synced or fault is None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from kthena_fast.kube import client, configuration, credentials, failures
+from kthena_fast.kube import client, configuration, credentials, failures, reflector
 from kthena_fast.kube.client import Client
 from tests.conftest import running_kube_apiserver
 from tests.gateway import processes
@@ -106,6 +106,8 @@ async def test_a_token_that_is_no_longer_good_is_told_and_the_next_one_taken_at_
 async def test_a_collection_is_followed_over_the_end_of_a_token(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     """A watch goes on with the token that it began with; the one after it shows the one of that time."""
     monkeypatch.setattr(client, "WATCH_SECONDS", (1, 1))
+    # Here one that lasts that long works.
+    monkeypatch.setattr(reflector, "HEALTHY_AFTER", 0.0)
     old, store = pod.new_token(), Kept()
     async with Client(pod.cluster()) as kube, reflecting(kube, store, pod.path) as (made, stood):
         pod.server.apply(config_map(pod.namespace, "a"))
