@@ -20,6 +20,7 @@ import ssl
 import tempfile
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -52,8 +53,9 @@ PAGE_BYTES = 256 << 10
 FIRST_PAGE = 50
 """Objects in the first page, before their size is known."""
 MAX_PAGE_OBJECTS = 500
-LISTS_AT_ONCE = 3
-"""What a page is decoded into is many times its size, and leaves holes where it was: 47 MB with twenty at once."""
+PAGES_AT_ONCE = 3
+"""What a page is decoded into is many times its size, and leaves holes where it was: 47 MB with twenty at once. One
+that waits for its turn is one piece of bytes."""
 MAX_ANSWER_BYTES = 64 << 20
 MAX_LINE_BYTES = 8 << 20
 """Of a watch; etcd holds objects of 1.5 MiB by default."""
@@ -79,6 +81,9 @@ class Page(NamedTuple):
     """The version of the whole list, from which a watch goes on."""
 
 
+_AT_ONCE = contextlib.nullcontext()
+
+
 class Event(NamedTuple):
     """One line of a watch: `ADDED`, `MODIFIED`, `DELETED` or `BOOKMARK`, and the object."""
 
@@ -93,8 +98,8 @@ class Client:
         """Opens nothing yet; needs a running loop."""
         self.cluster = cluster
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self.listing = asyncio.Semaphore(LISTS_AT_ONCE)
-        """Held by who reads a whole list, page by page."""
+        self.taking = asyncio.Semaphore(PAGES_AT_ONCE)
+        """For `pages`, from who reads many lists at once."""
         self._contexts: dict[Certificate | None, ssl.SSLContext] = {}
         self._session = aiohttp.ClientSession(
             # As many watches as there are; requests beside them are few.
@@ -170,28 +175,35 @@ class Client:
         return await self.request("DELETE", path, body)
 
     async def pages(
-        self, path: str, query: Mapping[str, str] | None = None, *, timeout: float = TIMEOUT
-    ) -> AsyncIterator[Page]:
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        turn: AbstractAsyncContextManager[Any] = _AT_ONCE,
+    ) -> AsyncGenerator[Page, None]:
         """The collection at `path`, page by page; `query` may hold `labelSelector` and `fieldSelector`.
 
+        `turn` is held while a page is decoded and until the next one is asked for, and never while the server is waited
+        for: a list that hangs holds up no other. Who leaves before the end closes the pages.
         A list that takes so long that the server forgets it ends in an `ApiError` that `is_gone`: begin anew.
         """
         limit, token = FIRST_PAGE, ""
         while True:
             asked = {**(query or {}), "limit": str(limit)} | ({"continue": token} if token else {})
             text = await self._answer("GET", path, None, asked, "application/json", timeout)
-            found = _mapping(text, path)
-            items = found.get("items") or []
-            meta = found.get("metadata")
-            if not isinstance(items, list) or not isinstance(meta, dict):
-                raise failures.Malformed(f"GET {path}: the answer is no list")
-            yield Page(items, str(meta.get("resourceVersion") or ""))
-            before, token = token, meta.get("continue") or ""
+            size, before = len(text), token
+            async with turn:
+                page, token = _page(text, path)
+                del text
+                limit = max(1, min(MAX_PAGE_OBJECTS, len(page.items) * PAGE_BYTES // size))
+                yield page
+                # Not held while the next one is waited for.
+                del page
             if not token:
                 return
             if token == before:
                 raise failures.Malformed(f"GET {path}: the list does not end, for a page names itself as the next one")
-            limit = max(1, min(MAX_PAGE_OBJECTS, len(items) * PAGE_BYTES // len(text)))
 
     # Requests
 
@@ -396,6 +408,16 @@ def _mapping(text: bytes, path: str) -> Object:
     if not isinstance(found, dict):
         raise failures.Malformed(f"the answer of {path} is no object")
     return found
+
+
+def _page(text: bytes, path: str) -> tuple[Page, str]:
+    """A page, and the token of the next one; empty: it is the last."""
+    found = _mapping(text, path)
+    items = found.get("items") or []
+    meta = found.get("metadata")
+    if not isinstance(items, list) or not isinstance(meta, dict):
+        raise failures.Malformed(f"GET {path}: the answer is no list")
+    return Page(items, str(meta.get("resourceVersion") or "")), meta.get("continue") or ""
 
 
 async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -111,8 +112,7 @@ class Reflector:
         """List where that has to be, and watch until that ends; the fault that ended it, if it was one."""
         try:
             if not self._version:
-                async with self._kube.listing:
-                    await self._list()
+                await self._list()
             await self._watch()
         except failures.ApiError as error:
             if error.is_gone and self._version:
@@ -141,19 +141,25 @@ class Reflector:
         store = self._store
         store.begin()
         version = ""
-        async for page in self._kube.pages(self.path, self._query):
-            pause = _Pause()
-            for item in page.items:
-                store.put(item)
-                if pause.is_due():
-                    await asyncio.sleep(0)
-            store.flush()
-            version = page.version
+        async with contextlib.aclosing(self._kube.pages(self.path, self._query, turn=self._kube.taking)) as pages:
+            async for page in pages:
+                await self._put(page.items)
+                version = page.version
+                # Not held while the next one is waited for.
+                del page
         store.settle()
         store.flush()
         self.lists += 1
         self._version = version
         self._on_answer()
+
+    async def _put(self, items: list[Any]) -> None:
+        pause = _Pause()
+        for item in items:
+            self._store.put(item)
+            if pause.is_due():
+                await asyncio.sleep(0)
+        self._store.flush()
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()

@@ -555,7 +555,7 @@ async def test_it_may_be_cancelled_anywhere_and_leaves_no_connection(where: str)
             # Wherever it gets to from there.
             for _ in range(20):
                 await asyncio.sleep(0)
-        assert not kube.listing.locked()
+        assert kube.taking._value == client.PAGES_AT_ONCE
         connector = kube._session.connector
         assert connector is not None
         assert not connector._acquired

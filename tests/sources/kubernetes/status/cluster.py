@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -53,12 +53,12 @@ class Disturbed(Client):
             await self.after(what)
 
     async def pages(
-        self, path: str, query: Mapping[str, str] | None = None, *, timeout: float = client.TIMEOUT
-    ) -> AsyncIterator[client.Page]:
+        self, path: str, query: Mapping[str, str] | None = None, **options: Any
+    ) -> AsyncGenerator[client.Page, None]:
         what = f"LIST {path}"
         self.sent.append(what)
         await self.before(what)
-        async for page in super().pages(path, query, timeout=timeout):
+        async for page in super().pages(path, query, **options):
             yield page
         await self.after(what)
 
