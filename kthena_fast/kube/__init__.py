@@ -5,8 +5,8 @@
 
 - `configuration` finds the cluster (`KUBECONFIG`, the service account of a pod, `~/.kube/config`),
 - `credentials` are the ways to say who we are, renewed as they age,
-- `client` sends requests on paths and hands over plain mappings,
-- `reflector` keeps a list current by watching it, whatever becomes of the API server,
+- `client` sends requests on paths and hands over plain mappings, which `answers` reads within bounds,
+- `reflector` keeps a list current by watching it, whatever becomes of the API server; `listed` is for its stores,
 - `backoff` and `bucket` say when the next request may be,
 - `failures` are the two ways in which a request fails.
 

@@ -22,14 +22,13 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import orjson
 
 from kthena_fast import __version__
-from kthena_fast.kube import failures
-from kthena_fast.wire import nesting
+from kthena_fast.kube import answers, failures
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,9 +55,6 @@ MAX_PAGE_OBJECTS = 500
 PAGES_AT_ONCE = 3
 """What a page is decoded into is many times its size, and leaves holes where it was: 47 MB with twenty at once. One
 that waits for its turn is one piece of bytes."""
-MAX_ANSWER_BYTES = 64 << 20
-MAX_LINE_BYTES = 8 << 20
-"""Of a watch; etcd holds objects of 1.5 MiB by default."""
 KEEP_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 USER_AGENT = f"kthena-fast/{__version__}"
 
@@ -73,22 +69,7 @@ class PatchType(StrEnum):
     """Server-side apply; needs `fieldManager`, and `force` to take fields over."""
 
 
-class Page(NamedTuple):
-    """Part of a list."""
-
-    items: list[Any]
-    version: str
-    """The version of the whole list, from which a watch goes on."""
-
-
 _AT_ONCE = contextlib.nullcontext()
-
-
-class Event(NamedTuple):
-    """One line of a watch: `ADDED`, `MODIFIED`, `DELETED` or `BOOKMARK`, and the object."""
-
-    type: str
-    object: Any
 
 
 class Client:
@@ -181,7 +162,7 @@ class Client:
         *,
         timeout: float = TIMEOUT,
         turn: AbstractAsyncContextManager[Any] = _AT_ONCE,
-    ) -> AsyncGenerator[Page, None]:
+    ) -> AsyncGenerator[answers.Page, None]:
         """The collection at `path`, page by page; `query` may hold `labelSelector` and `fieldSelector`.
 
         `turn` is held while a page is decoded and until the next one is asked for, and never while the server is waited
@@ -194,7 +175,7 @@ class Client:
             text = await self._answer("GET", path, None, asked, "application/json", timeout)
             size, before = len(text), token
             async with turn:
-                page, token = _page(text, path)
+                page, token = answers.page(text, path)
                 del text
                 limit = max(1, min(MAX_PAGE_OBJECTS, len(page.items) * PAGE_BYTES // size))
                 yield page
@@ -218,7 +199,7 @@ class Client:
         timeout: float = TIMEOUT,
     ) -> Object:
         """The decoded answer of one request; see rule 1."""
-        return _mapping(await self._answer(method, path, body, query, content_type, timeout), path)
+        return answers.mapping(await self._answer(method, path, body, query, content_type, timeout), path)
 
     async def _answer(
         self,
@@ -232,7 +213,7 @@ class Client:
         payload = orjson.dumps(body) if body is not None else None
         limits = aiohttp.ClientTimeout(total=timeout, connect=min(timeout, CONNECT_TIMEOUT))
         async with self._exchange(method, path, payload, query, content_type, limits) as response:
-            return await _bounded(response, MAX_ANSWER_BYTES)
+            return await answers.bounded(response, answers.MAX_ANSWER_BYTES)
 
     @contextlib.asynccontextmanager
     async def _exchange(
@@ -281,7 +262,7 @@ class Client:
             raise failures.Unreachable(f"{what}: {_told(error)}") from error
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> failures.ApiError:
-        text = await _bounded(response, 1 << 20)
+        text = await answers.bounded(response, 1 << 20)
         try:
             status = orjson.loads(text)
         except ValueError:
@@ -338,7 +319,7 @@ class Client:
     @contextlib.asynccontextmanager
     async def watch(
         self, path: str, version: str, query: Mapping[str, str] | None = None, *, silence: float = SILENCE
-    ) -> AsyncIterator[AsyncIterator[list[Event]]]:
+    ) -> AsyncIterator[AsyncIterator[list[answers.Event]]]:
         """The changes of the collection at `path` since `version`, as they come: as many at a time as came together.
 
         Ends when the server ends it, which it does after some minutes; go on from the version of the last object.
@@ -355,80 +336,9 @@ class Client:
         limits = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT, sock_read=silence)
         async with (
             self._exchange("GET", path, None, asked, "application/json", limits) as response,
-            contextlib.aclosing(_events(response, path)) as events,
+            contextlib.aclosing(answers.events(response, path)) as events,
         ):
             yield events
-
-
-async def _events(response: aiohttp.ClientResponse, path: str) -> AsyncGenerator[list[Event], None]:
-    rest = b""
-    async for chunk in response.content.iter_any():
-        whole, newline, tail = chunk.rpartition(b"\n")
-        if not newline:
-            rest += chunk
-        else:
-            lines = (rest + whole).split(b"\n")
-            rest = tail
-            events: list[Event] = []
-            failure = None
-            for line in lines:
-                try:
-                    events.append(_event(line, path))
-                except failures.KubeError as error:
-                    failure = error
-                    break
-            if events:
-                yield events
-            if failure is not None:
-                raise failure
-        if len(rest) > MAX_LINE_BYTES:
-            raise failures.Malformed(f"watching {path}: an event is larger than {MAX_LINE_BYTES} bytes")
-    if rest.strip():
-        raise failures.Unreachable(f"watching {path}: the stream ended within an event")
-
-
-def _event(line: bytes, path: str) -> Event:
-    try:
-        said, _ = nesting.loads(line)
-        kind, obj = said["type"], said["object"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise failures.Malformed(f"watching {path}: an event cannot be understood: {error!r}") from None
-    if not isinstance(obj, dict):
-        raise failures.Malformed(f"watching {path}: the object of an event is none")
-    if kind == "ERROR":
-        raise failures.from_status(obj, 500)
-    return Event(kind, obj)
-
-
-def _mapping(text: bytes, path: str) -> Object:
-    try:
-        found, _ = nesting.loads(text)
-    except ValueError as error:
-        raise failures.Malformed(f"the answer of {path} is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise failures.Malformed(f"the answer of {path} is no object")
-    return found
-
-
-def _page(text: bytes, path: str) -> tuple[Page, str]:
-    """A page, and the token of the next one; empty: it is the last."""
-    found = _mapping(text, path)
-    items = found.get("items") or []
-    meta = found.get("metadata")
-    if not isinstance(items, list) or not isinstance(meta, dict):
-        raise failures.Malformed(f"GET {path}: the answer is no list")
-    return Page(items, str(meta.get("resourceVersion") or "")), meta.get("continue") or ""
-
-
-async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.content.iter_any():
-        size += len(part)
-        if size > limit:
-            raise failures.Malformed(f"the answer of {response.url.path} is larger than {limit} bytes")
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _tls(cluster: Cluster, certificate: Certificate | None) -> ssl.SSLContext:

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from kthena_fast.kube import client, failures
+from kthena_fast.kube import answers, client, failures
 from kthena_fast.kube.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -175,7 +175,7 @@ class Reflector:
                 if loop.time() - began >= HEALTHY_AFTER:
                     self._on_healthy()
 
-    async def _take(self, events: list[client.Event]) -> None:
+    async def _take(self, events: list[answers.Event]) -> None:
         store = self._store
         pause = _Pause()
         for kind, obj in events:

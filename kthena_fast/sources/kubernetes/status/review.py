@@ -13,7 +13,8 @@ from kthena_fast.routing import findings
 from kthena_fast.sources.kubernetes.status import update
 
 if TYPE_CHECKING:
-    from kthena_fast.kube.client import Client, Page
+    from kthena_fast.kube.answers import Page
+    from kthena_fast.kube.client import Client
 
 
 class Part(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kthena_fast.kube import client, configuration, failures
+from kthena_fast.kube import answers, client, configuration, failures
 from kthena_fast.kube.client import Client
 from kthena_fast.resources import decoding
 from kthena_fast.resources.model_route import ModelRoute
@@ -54,7 +54,7 @@ class Disturbed(Client):
 
     async def pages(
         self, path: str, query: Mapping[str, str] | None = None, **options: Any
-    ) -> AsyncGenerator[client.Page, None]:
+    ) -> AsyncGenerator[answers.Page, None]:
         what = f"LIST {path}"
         self.sent.append(what)
         await self.before(what)
