@@ -120,7 +120,8 @@ class Fairness:
         try:
             self._obey(shares.read(self._shares_path))
         except shares.BadShares as problem:
-            log.warning("%s; the shares that were obeyed before stay", problem)
+            if self._shares_file.failed(problem):
+                log.warning("%s; the shares that were obeyed before stay", problem)
         else:
             log.info("the shares in %s were reloaded", self._shares_path)
 

@@ -141,7 +141,8 @@ class Followed:
         try:
             self.config = read(self._path)
         except BadRouterConfig as problem:
-            log.warning("%s; what was read before stays", problem)
+            if self._file.failed(problem):
+                log.warning("%s; what was read before stays", problem)
             return False
         log.info("the router configuration %s was reloaded", self._path)
         self._announce()

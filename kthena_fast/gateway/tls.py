@@ -54,8 +54,9 @@ class Engines:
         try:
             # First into another one: what does not load whole must not be there in half.
             engine_context(self._ca_file)
-        except BadCertificate as problem:
-            log.warning("%s; those that were trusted before still are", problem)
+            self.context.load_verify_locations(self._ca_file)
+        except (BadCertificate, OSError) as problem:
+            if self._file.failed(problem):
+                log.warning("%s; those that were trusted before still are", problem)
             return
-        self.context.load_verify_locations(self._ca_file)
         log.info("the authorities in %s were reloaded", self._ca_file)

@@ -61,7 +61,8 @@ class Certificate(Shown):
         try:
             self.use(server_context(self._certificate, self._key, self._flags))
         except BadCertificate as problem:
-            log.warning("%s; the one in service stays", problem)
+            if self._files.failed(problem):
+                log.warning("%s; the one in service stays", problem)
             return False
         log.info("the certificate %s was reloaded", self._certificate)
         return True

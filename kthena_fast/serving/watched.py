@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,15 +23,31 @@ class Watched:
 
     def __init__(self, *paths: Path) -> None:
         self._paths = paths
-        self._seen = self._contents()
+        self._seen = self._tried = self._contents()
+        self._said = ""
 
     def changed(self) -> bool:
         """Whether they hold something new since the last look; while one cannot be read, they do not."""
         contents = self._contents()
         if contents is None or contents == self._seen:
             return False
-        self._seen = contents
+        if contents != self._tried:
+            self._said = ""
+        self._seen = self._tried = contents
         return True
+
+    def failed(self, problem: Exception) -> bool:
+        """What they hold could not be put in service; whether that has to be said.
+
+        Where it was the system's fault and not theirs (it has no more descriptors, say), they count as changed until it
+        can be. The reason is that of which `problem` was raised, or itself.
+        """
+        reason = problem.__cause__ or problem
+        # What is no certificate is an SSLError, and that an OSError.
+        if isinstance(reason, OSError) and not isinstance(reason, ssl.SSLError):
+            self._seen = None
+        is_news, self._said = str(problem) != self._said, str(problem)
+        return is_news
 
     def _contents(self) -> list[bytes] | None:
         try:
