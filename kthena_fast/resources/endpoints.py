@@ -14,6 +14,13 @@ _ENDPOINT = re.compile(
 )
 
 
+MOST = 1_000
+"""Endpoints of a ModelServer: about 5 ms to read, in which no request is served."""
+
+MOST_SHOWN = 300
+"""Characters of what is no endpoint that are told: a host's name has 253 at most."""
+
+
 class Endpoint(NamedTuple):
     """`host` is a name or an address, without brackets."""
 
@@ -22,7 +29,14 @@ class Endpoint(NamedTuple):
 
 
 def parse(text: str) -> tuple[Endpoint, ...]:
-    """The endpoints in their order, each once; ValueError names the first that is not one. Empty text has none."""
+    """The endpoints in their order, each once; ValueError names the first that is not one. Empty text has none.
+
+    Nor are there more than `MOST`.
+    """
+    if text.count(",") >= MOST:
+        raise ValueError(
+            f"names more than {MOST:,} endpoints, more than the gateway reads: name them in several ModelServers"
+        )
     return tuple(dict.fromkeys(_endpoint(part.strip()) for part in text.split(","))) if text.strip() else ()
 
 
@@ -35,4 +49,5 @@ def _endpoint(text: str) -> Endpoint:
             return Endpoint(str(ipaddress.IPv6Address(found["ipv6"])), int(found["port"]))
         except ipaddress.AddressValueError:
             pass
-    raise ValueError(f"{text!r} is not an endpoint such as 10.0.0.1:8000, engine.local:8000 or [fd00::1]:8000")
+    shown = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    raise ValueError(f"{shown!r} is not an endpoint such as 10.0.0.1:8000, engine.local:8000 or [fd00::1]:8000")

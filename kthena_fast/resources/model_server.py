@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -167,7 +168,8 @@ class ModelServer(Resource):
         retry = self.spec.traffic_policy.retry if self.spec.traffic_policy is not None else None
         return max(0.0, durations.parse(retry.retry_interval if retry is not None else DEFAULT_RETRY_INTERVAL))
 
-    @property
+    # Once: it is asked of every ModelServer that a pod's label selects, whenever the pod changes.
+    @cached_property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The engines named by the annotation; empty: none are."""
         return endpoints.parse(self.metadata.annotations.get(ENDPOINTS, ""))

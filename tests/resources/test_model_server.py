@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kthena_fast.resources import decoding
+from kthena_fast.resources import decoding, endpoints
 from kthena_fast.resources.external_model_provider import ExternalModelProvider
 from kthena_fast.resources.model_server import ENDPOINTS, ModelServer
 from tests.resources import corpus
@@ -82,6 +82,32 @@ def test_engines_are_named_by_annotation() -> None:
     assert server.endpoints == (("10.0.0.1", 8000), ("engine.local", 1), ("fd00::1", 65535))
     assert decoded(annotated(" ")).endpoints == ()
     assert decoded(corpus.server()).endpoints == ()
+
+
+def test_endpoints_are_read_once() -> None:
+    server, other = decoded(annotated("h:1")), decoded(annotated("h:1"))
+    assert server.endpoints is server.endpoints
+    # What is kept of them is nothing of the object.
+    assert server == other
+    assert server.as_object() == other.as_object()
+
+
+def test_more_endpoints_than_are_read_beside_requests_set_the_object_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = [f"h{number}:1" for number in range(endpoints.MOST + 1)]
+    assert len(decoded(annotated(",".join(named[:-1]))).endpoints) == endpoints.MOST
+    monkeypatch.setattr(endpoints, "_endpoint", None)
+    with pytest.raises(decoding.Rejected) as refused:
+        decoding.decode(annotated(",".join(named)))
+    (violation,) = refused.value.violations
+    assert violation.message == (
+        f"{ENDPOINTS}: names more than 1,000 endpoints, more than the gateway reads: name them in several ModelServers"
+    )
+
+
+def test_of_a_bad_endpoint_no_more_is_told_than_helps() -> None:
+    with pytest.raises(ValueError, match="is not an endpoint such as") as refused:
+        endpoints.parse("x" * 100_000)
+    assert len(str(refused.value)) < 500
 
 
 @pytest.mark.parametrize(
