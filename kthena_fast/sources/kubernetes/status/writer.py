@@ -21,20 +21,18 @@ import asyncio
 import logging
 import math
 import random
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kthena_fast.kube import failures
 from kthena_fast.kube.backoff import Backoff
 from kthena_fast.kube.bucket import Bucket
-from kthena_fast.routing import conditions
-from kthena_fast.routing.findings import Finding, Findings, Identity, OfRoute, OfServer
+from kthena_fast.routing.findings import Finding, Identity
 from kthena_fast.sources.kubernetes.status import update
 from kthena_fast.sources.kubernetes.status.lease import utc_now
-from kthena_fast.sources.kubernetes.status.line import Allowances, Line
 from kthena_fast.sources.kubernetes.status.review import Review
+from kthena_fast.sources.kubernetes.status.term import Stopped, Term, generation, number
 from kthena_fast.sources.kubernetes.status.update import Outcome, Prepared
 from kthena_fast.telemetry import metrics
 
@@ -62,11 +60,6 @@ FIRST_DELAY = 1.0
 MAX_DELAY = 60.0
 PIECE = 25
 """Objects of a list that are compared without a pause: about a millisecond."""
-
-REFUSALS = 3
-"""Objects of a kind that are refused before the kind is left alone."""
-
-Stopped = Literal["pruned", "forbidden", "refused", "absent"]
 
 PRUNED = (
     "the CRD of %s has no place for conditions, so the API server drops them: its status is not written. "
@@ -108,7 +101,7 @@ class Writer:
         self._backoff = Backoff(FIRST_DELAY, MAX_DELAY, draw)
         self._pruned: set[str] = set()
         self._said: set[tuple[str, Stopped]] = set()
-        self._term: _Term | None = None
+        self._term: Term | None = None
         registry.before_scrape(self._measure)
 
     async def run(self) -> None:
@@ -125,7 +118,7 @@ class Writer:
         if snapshot is None:
             return LOOK_EVERY
         if self._term is None:
-            self._term = _Term()
+            self._term = Term()
         term = self._term
         try:
             await self._look(term, snapshot)
@@ -138,7 +131,7 @@ class Writer:
         self._backoff.succeed()
         return min(wait, LOOK_EVERY)
 
-    async def _look(self, term: _Term, snapshot: Snapshot) -> None:
+    async def _look(self, term: Term, snapshot: Snapshot) -> None:
         """Take in what is in service."""
         if snapshot is term.looked_at or self._clock() < term.look_at:
             return
@@ -154,7 +147,7 @@ class Writer:
         term.looked_at = snapshot
         term.look_at = self._clock() + max(LOOK_EVERY, spent / LOOK_SHARE)
 
-    async def _review(self, term: _Term) -> None:
+    async def _review(self, term: Term) -> None:
         """Read what stands: what is as it should be need not be looked at one by one."""
         now = self._clock()
         if term.review is None:
@@ -183,7 +176,7 @@ class Writer:
                 term.line.add(identity)
             term.unread.clear()
 
-    async def _compare(self, term: _Term, kind: str, items: list[Object]) -> None:
+    async def _compare(self, term: Term, kind: str, items: list[Object]) -> None:
         now = self._wall()
         for count, obj in enumerate(items, start=1):
             meta = obj["metadata"]
@@ -195,19 +188,19 @@ class Writer:
             if count % PIECE == 0:
                 await asyncio.sleep(0)
 
-    def _note(self, term: _Term, identity: Identity, finding: Finding, found: Outcome | Prepared) -> None:
+    def _note(self, term: Term, identity: Identity, finding: Finding, found: Outcome | Prepared) -> None:
         """An object was read in a list."""
         if found is Outcome.STANDS:
             term.settle(identity, finding)
         elif isinstance(found, Prepared):
             term.line.add(identity, found)
-            term.prepared_for[identity] = _number(finding)
+            term.prepared_for[identity] = number(finding)
             term.standing.pop(identity, None)
         else:
             # The watch brings what was read, and with it another finding.
             self._count(identity.kind, found)
 
-    async def _write(self, term: _Term) -> float:
+    async def _write(self, term: Term) -> float:
         """Write what waits, as far as the rate allows; the seconds until there may be more, 0 for at once."""
         passed_over = 0
         while self._leads() and (identity := term.line.first(self._clock())) is not None:
@@ -222,7 +215,7 @@ class Writer:
             wait = max(self._rest_until - now, self._bucket.wait(now))
             if wait > 0:
                 return wait
-            held = term.allowances.take(identity, _generation(finding), now)
+            held = term.allowances.take(identity, generation(finding), now)
             if held:
                 term.hold(identity, now + held)
                 continue
@@ -233,7 +226,7 @@ class Writer:
                 return 0.0
         return LOOK_EVERY
 
-    async def _update(self, term: _Term, identity: Identity, finding: Finding, change: Prepared | None) -> None:
+    async def _update(self, term: Term, identity: Identity, finding: Finding, change: Prepared | None) -> None:
         kind = identity.kind
         try:
             outcome = await self._timed(self._written(identity, finding, change))
@@ -284,10 +277,10 @@ class Writer:
             ended = self._clock()
             self._rest_until = max(self._rest_until, ended + (ended - began) * (1.0 / REQUESTS_SHARE - 1.0))
 
-    def _is_stopped(self, term: _Term, kind: str) -> bool:
+    def _is_stopped(self, term: Term, kind: str) -> bool:
         return kind in self._pruned or kind in term.stopped
 
-    def _stop(self, term: _Term, kind: str, error: failures.ApiError) -> bool:
+    def _stop(self, term: Term, kind: str, error: failures.ApiError) -> bool:
         """Leave a kind alone where its API will give the same answer again; whether it does."""
         why: Stopped
         if error.is_forbidden:
@@ -326,70 +319,3 @@ class Writer:
         registry.family(metrics.STATUS_STOPPED).replace(dict.fromkeys(stopped.items(), 1.0))
         registry.value(metrics.STATUS_LEADER).set(float(self._leads()))
         registry.value(metrics.STATUS_PENDING).set(term.waiting() if term is not None else 0)
-
-
-class _Term:
-    """What is known during one lead."""
-
-    def __init__(self) -> None:
-        self.findings = Findings()
-        self.looked_at: Snapshot | None = None
-        self.look_at = -math.inf
-        self.review: Review | None = None
-        """The one that is under way."""
-        self.review_at = -math.inf
-        self.unread: set[Identity] = set()
-        """Objects of the first snapshot that no list has shown yet."""
-        self.line = Line()
-        self.prepared_for: dict[Identity, int] = {}
-        """Of those in line whose change is prepared, what had been found, as a number."""
-        self.allowances = Allowances()
-        self.standing: dict[Identity, int] = {}
-        """What was seen to stand, or was written, as a number: other writes to an object change nothing of it."""
-        self.stopped: dict[str, Stopped] = {}
-        """Kinds that are left alone until the next review."""
-        self.taken: set[str] = set()
-        """Kinds of which a status was written."""
-        self._refused: Counter[str] = Counter()
-
-    def is_of_one(self, kind: str) -> bool:
-        """Whether a refusal, which is counted, says more of the object than of its kind."""
-        self._refused[kind] += 1
-        return kind in self.taken or self._refused[kind] < REFUSALS
-
-    def settle(self, identity: Identity, finding: Finding) -> None:
-        self.standing[identity] = _number(finding)
-        self.forget(identity)
-
-    def stands(self, identity: Identity, finding: Finding) -> bool:
-        return self.standing.get(identity) == _number(finding)
-
-    def forget(self, identity: Identity) -> None:
-        """Nothing is to be written of it."""
-        self.line.remove(identity)
-        self.prepared_for.pop(identity, None)
-
-    def hold(self, identity: Identity, until: float) -> None:
-        self.line.hold(identity, until)
-        self.prepared_for.pop(identity, None)
-
-    def take(self, identity: Identity, finding: Finding) -> Prepared | None:
-        """Its change, unless something else was found since that was prepared."""
-        change = self.line.remove(identity)
-        return change if self.prepared_for.pop(identity, None) == _number(finding) else None
-
-    def waiting(self) -> int:
-        return len(self.line) + len(self.unread)
-
-
-def _generation(finding: Finding) -> tuple[str, int] | None:
-    """Of the object that was looked at; None: it does not say."""
-    if isinstance(finding, OfRoute):
-        return finding.route.metadata.uid, finding.route.metadata.generation
-    if isinstance(finding, OfServer):
-        return finding.server.metadata.uid, finding.server.metadata.generation
-    return None
-
-
-def _number(finding: Finding) -> int:
-    return hash((_generation(finding), conditions.verdicts(finding)))

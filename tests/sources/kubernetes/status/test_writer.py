@@ -16,7 +16,7 @@ from kthena_fast.resources import crds, size
 from kthena_fast.routing import build
 from kthena_fast.routing.objects import Objects, Reason, Rejection
 from kthena_fast.routing.snapshot import Snapshot
-from kthena_fast.sources.kubernetes.status import line, writer
+from kthena_fast.sources.kubernetes.status import line, term, writer
 from kthena_fast.sources.kubernetes.status.writer import Writer
 from kthena_fast.telemetry import metrics
 from kthena_fast.telemetry.registry import Registry
@@ -603,7 +603,7 @@ async def test_a_status_that_is_refused_is_said_once(
         *[cluster.route(namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(5)]
     )
     await one.settle()
-    assert one.kube.count("PATCH") == writer.REFUSALS
+    assert one.kube.count("PATCH") == term.REFUSALS
     (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert said.startswith("the status of ModelRoute is not written, for the API server refuses it: ")
 
