@@ -41,6 +41,8 @@ class Term:
         """What was seen to stand, or was written, as a number: other writes to an object change nothing of it."""
         self.stopped: dict[str, Stopped] = {}
         """Kinds that are left alone until the next review."""
+        self.trying: set[str] = set()
+        """Kinds whose status was pruned, and of which one object may be tried."""
         self.taken: set[str] = set()
         """Kinds of which a status was written."""
         self._refused: Counter[str] = Counter()

@@ -8,9 +8,10 @@
 3. Objects are written one after the other, at most `RATE` a second, `BURST` at once. Before a write it waits as long
    as the request before took, so of an API server that is slow less is asked. Changes that come meanwhile to an object
    that waits cost nothing more, and no object is written again and again (`line`).
-4. A kind whose status the CRD prunes is left alone from then on, which is said once. A kind for which a right is
-   missing, or that has no status to write, or whose status is refused, is left alone until the next review; that is
-   said once too. One object that is refused, under a CRD that has changed since it was stored, say, is no kind.
+4. A kind whose status the CRD prunes is left alone, which is said once; at each review one object of it is tried, for
+   the CRD may be another by now, and when its status is kept, all are written, and that is said. A kind for which a
+   right is missing, or that has no status to write, or whose status is refused, is left alone until the next review;
+   that is said once too. One object that is refused, under a CRD that has changed since it was stored, say, is no kind.
 5. While the API server is away, or asks for patience, everything waits: up to `MAX_DELAY`, jittered; then there is no
    burst.
 """
@@ -65,6 +66,7 @@ PRUNED = (
     "the CRD of %s has no place for conditions, so the API server drops them: its status is not written. "
     "`kthena-fast crds` prints the CRDs that have"
 )
+KEPT = "the CRD of %s has a place for conditions now: its status is written"
 STOPPED: dict[Stopped, str] = {
     "forbidden": "the status of %s is not written, for a right is missing: %s",
     "refused": "the status of %s is not written, for the API server refuses it: %s",
@@ -157,10 +159,10 @@ class Writer:
             term.review_at = now + REVIEW_EVERY
             term.stopped.clear()
             term.allowances.forget_unused(now)
-            for kind in self._pruned:
-                term.review.skip(kind)
+            term.trying = set(self._pruned)
         review = term.review
-        while review.kind and term.line.waiting < AHEAD and self._leads():
+        # Of a kind that is tried, one that differs is enough for now.
+        while review.kind and term.line.waiting < (1 if review.kind in term.trying else AHEAD) and self._leads():
             try:
                 kind, items = await self._timed(review.part())
             except failures.ApiError as error:
@@ -191,6 +193,8 @@ class Writer:
     def _note(self, term: Term, identity: Identity, finding: Finding, found: Outcome | Prepared) -> None:
         """An object was read in a list."""
         if found is Outcome.STANDS:
+            # Be it that another replica wrote it.
+            self._keep(term, identity.kind)
             term.settle(identity, finding)
         elif isinstance(found, Prepared):
             term.line.add(identity, found)
@@ -224,7 +228,8 @@ class Writer:
             await self._update(term, identity, finding, term.take(identity, finding))
             if term.review is not None and term.line.waiting < AHEAD:
                 return 0.0
-        return LOOK_EVERY
+        # What had a place and needs none made room for more of the lists.
+        return 0.0 if passed_over and term.review is not None else LOOK_EVERY
 
     async def _update(self, term: Term, identity: Identity, finding: Finding, change: Prepared | None) -> None:
         kind = identity.kind
@@ -252,9 +257,9 @@ class Writer:
             raise
         self._count(kind, outcome)
         if outcome is Outcome.PRUNED:
-            self._pruned.add(kind)
-            log.warning(PRUNED, kind)
+            self._leave(term, kind)
         elif outcome is not Outcome.STALE:
+            self._keep(term, kind)
             term.taken.add(kind)
             term.settle(identity, finding)
 
@@ -277,8 +282,24 @@ class Writer:
             ended = self._clock()
             self._rest_until = max(self._rest_until, ended + (ended - began) * (1.0 / REQUESTS_SHARE - 1.0))
 
+    def _leave(self, term: Term, kind: str) -> None:
+        """The CRD of a kind prunes its status."""
+        term.trying.discard(kind)
+        if term.review is not None:
+            term.review.skip(kind)
+        if kind not in self._pruned:
+            self._pruned.add(kind)
+            log.warning(PRUNED, kind)
+
+    def _keep(self, term: Term, kind: str) -> None:
+        """The CRD of a kind keeps its status."""
+        if kind in self._pruned:
+            self._pruned.discard(kind)
+            term.trying.discard(kind)
+            log.info(KEPT, kind)
+
     def _is_stopped(self, term: Term, kind: str) -> bool:
-        return kind in self._pruned or kind in term.stopped
+        return (kind in self._pruned and kind not in term.trying) or kind in term.stopped
 
     def _stop(self, term: Term, kind: str, error: failures.ApiError) -> bool:
         """Leave a kind alone where its API will give the same answer again; whether it does."""

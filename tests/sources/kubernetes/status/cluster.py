@@ -36,6 +36,7 @@ class Disturbed(Client):
         super().__init__(configuration.from_files([path]))
         self.sent: list[str] = []
         """Method and path of each request, in their order."""
+        self.pages_read = 0
         self.before: Hook = _nothing
         self.after: Hook = _nothing
 
@@ -59,6 +60,7 @@ class Disturbed(Client):
         self.sent.append(what)
         await self.before(what)
         async for page in super().pages(path, query, **options):
+            self.pages_read += 1
             yield page
         await self.after(what)
 

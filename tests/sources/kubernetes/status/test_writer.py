@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import copy
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -13,7 +14,7 @@ import pytest_asyncio
 
 from kthena_fast.kube import failures
 from kthena_fast.resources import crds, size
-from kthena_fast.routing import build
+from kthena_fast.routing import build, findings
 from kthena_fast.routing.objects import Objects, Reason, Rejection
 from kthena_fast.routing.snapshot import Snapshot
 from kthena_fast.sources.kubernetes.status import line, term, writer
@@ -479,26 +480,68 @@ async def test_under_crds_that_prune_status_it_stops_and_says_so_once(
     own_kube_apiserver.install_crds(_changed_crds({"status": {"type": "object"}}))
     namespace = own_kube_apiserver.create_namespace()
     one = replica(namespace, server=own_kube_apiserver)
-    routes = [cluster.route(namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(3)]
+    routes = [cluster.route(namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(60)]
     own_kube_apiserver.apply(*routes, cluster.model_server(namespace, "s"))
-    for _ in range(3):
-        await one.settle()
+    for reviews in range(1, 4):
+        for _ in range(3):
+            await one.settle()
+        # One of each kind was tried.
+        assert one.kube.count("PATCH") == 2 * reviews
+        # The rest of the routes was not read for it.
+        assert one.kube.pages_read == 3 + 2 * (reviews - 1)
         one.clock.now += writer.REVIEW_EVERY
+    await one.settle()
     own_kube_apiserver.apply(cluster.route(namespace, "late", to("s"), model="late"))
     await one.settle()
-    # One of each kind was tried.
-    assert one.kube.count("PATCH") == 2
+    assert one.kube.count("PATCH") == 8
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(said) == 2
     assert said[0].startswith("the CRD of ModelRoute has no place for conditions")
     assert one.measured(metrics.STATUS_STOPPED) == {("ModelRoute", "pruned"): 1.0, ("ModelServer", "pruned"): 1.0}
     assert one.measured(metrics.STATUS_PENDING) == {(): 0.0}
-    # Nor does it begin anew with its next lead.
+    # The next lead begins with a review, and no more than that.
     one.leads = False
     await one.turn()
     one.leads = True
     await one.settle()
+    assert one.kube.count("PATCH") == 10
+    assert len(caplog.records) == 2
+
+
+async def test_when_the_crds_keep_status_all_of_it_is_written_and_that_is_said(
+    replica: Replicas, own_kube_apiserver: KubeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As they do once ours are installed over upstream's."""
+    caplog.set_level(logging.INFO, "kthena_fast")
+    own_kube_apiserver.install_crds(_changed_crds({"status": {"type": "object"}}))
+    namespace = own_kube_apiserver.create_namespace()
+    one, other = (replica(namespace, server=own_kube_apiserver) for _ in range(2))
+    routes = [cluster.route(namespace, f"r{number:03}", to("s"), model=f"m{number}") for number in range(60)]
+    server = cluster.model_server(namespace, "s")
+    own_kube_apiserver.apply(*routes, server)
+    for each in (one, other):
+        await each.settle()
+    caplog.clear()
+    own_kube_apiserver.install_crds(crds.all())
+    for obj in (routes[0], server):
+        await asyncio.to_thread(_until_kept, own_kube_apiserver, obj)
+    # Not before the next review.
+    await one.settle()
     assert one.kube.count("PATCH") == 2
+    for each in (one, other):
+        each.clock.now += writer.REVIEW_EVERY
+        await each.turn()
+        assert each.measured(metrics.STATUS_STOPPED) == {}
+    assert all("Accepted" in conditions_of(own_kube_apiserver, obj) for obj in (*routes, server))
+    assert one.kube.count("PATCH") == 2 + len(routes) + 1
+    # Where another replica wrote it, it is seen to stand.
+    assert other.kube.count("PATCH") == 2
+    said = [f"the CRD of {kind} has a place for conditions now: its status is written" for kind in findings.KINDS]
+    assert caplog.messages == said * 2
+    late = cluster.route(namespace, "late", to("s"), model="late")
+    own_kube_apiserver.apply(late)
+    await other.settle()
+    assert "Accepted" in conditions_of(own_kube_apiserver, late)
 
 
 async def test_an_object_that_breaks_our_schema_under_laxer_crds_is_told_what_is_wrong(
@@ -756,6 +799,21 @@ def _changed_crds(properties: Object) -> list[Object]:
     for crd in changed:
         crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"] |= properties
     return changed
+
+
+def _until_kept(server: KubeApiServer, obj: Object) -> None:
+    """Return when the API server has heard of the CRDs that were just applied: what is put into a status stays."""
+    probe = {
+        "type": "Probe",
+        "status": "True",
+        "reason": "X",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    deadline = time.monotonic() + 20
+    while not conditions_of(server, obj):
+        assert time.monotonic() < deadline
+        server.set_status(obj, {"conditions": [probe]})
 
 
 def _bind(server: KubeApiServer, namespace: str, account: str, rights: dict[str, list[str]]) -> None:
