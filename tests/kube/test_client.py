@@ -1,4 +1,4 @@
-"""Requests, against a real API server."""
+"""Requests, against a real API server where it has a say."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from kthena_fast.kube import client, configuration, failures
+from kthena_fast.kube import client, configuration, credentials, failures
 from kthena_fast.kube.client import Client, PatchType
-from tests.kube import apiserver
+from kthena_fast.kube.configuration import Cluster
+from tests.kube import apiserver, breaking
 from tests.kube.apiserver import KubeApiServer
 
 PATIENCE = 20.0
@@ -138,6 +139,13 @@ async def test_a_server_with_another_certificate_is_not_trusted(kube_apiserver: 
         async with Client(stranger) as kube:
             with pytest.raises(failures.Unreachable, match=r"certificate verify failed|Hostname mismatch"):
                 await kube.get("/version")
+
+
+async def test_requests_go_by_way_of_the_proxy() -> None:
+    async with breaking.server(breaking.raw(b'{"major": "1"}')) as proxy:
+        beyond = Cluster("http://api.invalid", credentials.Anonymous(), proxy=proxy.cluster.server)
+        async with Client(beyond) as kube:
+            assert await kube.get("/version") == {"major": "1"}
 
 
 async def test_server_side_apply_is_a_kind_of_patch(kube: Client, kube_namespace: str) -> None:

@@ -101,6 +101,16 @@ def test_a_certificate_that_cannot_serve_is_replaced_at_once(first: Held) -> Non
     assert verifies(too_late, first.bundle, NOW + 366 * DAY)
 
 
+def test_a_certificate_that_begins_later_is_replaced_at_once(first: Held) -> None:
+    """It was made while the clock was ahead."""
+    ahead = later(first, NOW + 244 * DAY)
+    now = NOW + 100 * DAY
+    assert not verifies(ahead, first.bundle, now)
+    mended = later(ahead, now, bundle_is_out=False)
+    assert mended.bundle == first.bundle
+    assert verifies(mended, first.bundle, now)
+
+
 def test_a_new_authority_is_trusted_before_it_signs(first: Held) -> None:
     due = NOW + authority.AUTHORITY_LIFE * 2 / 3 + DAY
     held = later(first, due - 2 * DAY)

@@ -117,6 +117,15 @@ def test_a_list_forgets_what_is_gone_and_a_change_of_names_moves_a_route() -> No
     assert told(cluster, stored("mine", 2)) == []
 
 
+def test_a_target_that_a_list_no_longer_holds_is_gone() -> None:
+    cluster = Cluster()
+    fill(cluster.servers, named("ModelServer", "s"))
+    fill(cluster.providers)
+    assert told(cluster, stored("a")) == []
+    fill(cluster.servers)
+    assert len(told(cluster, stored("a"))) == 1
+
+
 RUBBISH: list[Any] = [
     None,
     [],

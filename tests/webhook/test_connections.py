@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from kthena_fast.webhook import connections, judgement, reviews
+from kthena_fast.webhook import app, connections, judgement, reviews
 from tests.gateway import processes
 from tests.resources import corpus
 from tests.webhook import asking
@@ -72,6 +72,12 @@ async def test_a_head_that_does_not_come_whole_is_not_waited_for(
         await healthy(idle)
         idle[1].close()
         await until_open(scene, 0)
+
+
+async def test_who_does_not_shake_hands_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "HANDSHAKE_TIMEOUT", 0.2)
+    async with asking.scene(tmp_path) as scene:
+        assert await ended(await asyncio.open_connection("127.0.0.1", scene.webhook.port)) == b""
 
 
 async def test_who_says_nothing_at_all_is_let_go_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
