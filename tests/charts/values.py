@@ -2,7 +2,8 @@
 
 A key's comment is the lines right above it. One of them may be `@schema {...}`, which is not shown to readers and is
 merged into the key's schema; what it leaves out follows from the default. `is: NAME` in it stands for an entry of
-`KINDS`, whose words Helm shows when a value is refused, or for a type of Kubernetes'.
+`KINDS`, whose words Helm shows when a value is refused, or for a type of Kubernetes'; `mayBeNull: true` says that null
+leaves nothing of the default, as the comment then tells (test_nulls.py).
 """
 
 from __future__ import annotations
@@ -342,15 +343,13 @@ def _at(document: Any, keys: tuple[str, ...]) -> Any:
 
 def _with_kind(node: Schema) -> Schema:
     """A schema with what its `is` stands for."""
-    rest = {key: value for key, value in node.items() if key != "is"}
+    rest = {key: value for key, value in node.items() if key not in ("is", "mayBeNull")}
     if "items" in rest:
         rest["items"] = _with_kind(rest["items"])
     if "is" not in node:
         return rest
     return {**KINDS.get(node["is"], {"$ref": f"#/definitions/{node['is']}"}), **rest}
 
-
-_NEEDED = (bool, int, float)
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
@@ -369,8 +368,10 @@ def node_of(entry: Entry) -> Schema:
     return node
 
 
-def _may_be_null(node: Schema) -> bool:
-    return "null" in node.get("if", node).get("type", ())
+def may_be_null(entry: Entry) -> bool:
+    """Whether null is a value of a key: Helm takes it for its default's end and drops it before the schema is asked."""
+    node = node_of(entry)
+    return bool(entry.given.get("mayBeNull")) or "null" in node.get("if", node).get("type", ())
 
 
 def schema(text: str) -> Schema:
@@ -398,8 +399,9 @@ def schema(text: str) -> Schema:
         else:
             node = node_of(entry)
         parent["properties"][entry.path[-1]] = node
-        if is_section(entry) or (type(entry.default) in _NEEDED and not _may_be_null(node)):
-            # Its null would take the default away, and be written as one.
+        is_empty = entry.default is None or entry.default in ("", [], {})
+        if is_section(entry) or not (is_empty or may_be_null(entry)):
+            # Its null would take the default away, and be written as one. (An empty one is what templates do without.)
             parent.setdefault("required", []).append(entry.path[-1])
             parent |= {"if": {"required": parent["required"]}, "else": {"const": NULLS}}
     if types := kubernetes.needed(root, kubernetes.load()):

@@ -43,7 +43,7 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- define "networking.image" -}}
 {{- $root := index . 0 -}}
 {{- $image := (index . 2).image -}}
-{{- printf "%s:%s" $image.repository (toString $image.tag | default $root.Chart.AppVersion) -}}
+{{- printf "%s:%s" $image.repository ($image.tag | default $root.Chart.AppVersion) -}}
 {{- end -}}
 
 {{/* A value as a text. Numbers of a values file are floats to Helm, and would be written as 1e+06. */}}
@@ -217,7 +217,7 @@ topologySpreadConstraints:
 {{- $values := index . 2 -}}
 labels:
   {{- include "networking.selector" . | nindent 2 }}
-  {{- with omit $values.podLabels "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" }}
+  {{- with omit ($values.podLabels | default dict) "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- with $values.podAnnotations }}

@@ -56,7 +56,7 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- $_ := set $secrets "inferGateway" $gateway.tls.secretName -}}
 {{- end -}}
 {{- range $component, $secret := $secrets -}}
-{{- if hasSuffix "-auto" $secret -}}
+{{- if hasSuffix "-auto" ($secret | default "") -}}
 {{- $said = append $said (printf "networking.%s.tls.secretName is %s: names that end in -auto are kept for Secrets that the webhook makes and a release removes; choose another" $component $secret) -}}
 {{- end -}}
 {{- end -}}
@@ -127,7 +127,7 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- end -}}
 {{- $fairness := $gateway.fairness -}}
 {{- if $fairness.enabled -}}
-{{- $own := $fairness.shares.weights | default dict -}}
+{{- $own := ($fairness.shares | default dict).weights | default dict -}}
 {{- $charged := gt (include "networking.text" $fairness.priorityRequestNumWeight | float64) 0.0 -}}
 {{- range $name := list "inputToken" "outputToken" -}}
 {{- $weight := ternary (get $own $name) (get $fairness (printf "%sWeight" $name)) (hasKey $own $name) -}}

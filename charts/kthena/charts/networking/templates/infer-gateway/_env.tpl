@@ -17,7 +17,7 @@
   (list "MAX_CONNECTIONS" $values.limits.maxConnections)
   (list "CONNECT_TIMEOUT" $values.engines.connectTimeout)
   (list "METRICS_SCRAPE_INTERVAL" $values.engines.metricsInterval)
-  (list "UPSTREAM_CA_FILE" (ternary (printf "/etc/kthena/engines/%s" $values.engines.caKey) "" (ne $values.engines.caConfigMap "")))
+  (list "UPSTREAM_CA_FILE" (ternary (printf "/etc/kthena/engines/%s" $values.engines.caKey) "" (not (empty $values.engines.caConfigMap))))
   (list "TRUSTED_PROXIES" (join "," $values.trustedProxies))
   (list "DRAIN_DELAY" $values.drain.delay)
   (list "DRAIN_TIMEOUT" $values.drain.timeout)
