@@ -292,6 +292,7 @@ def test_an_autoscaler_takes_the_place_of_replicas() -> None:
             replicas=4, autoscaling={"enabled": True, "maxReplicas": 9, "targetCPUUtilizationPercentage": 150}
         )
     )
+    # Without a cluster; with one: test_turning_the_autoscaler_on_takes_no_pods_away.
     assert "replicas" not in rendered.one("Deployment", GATEWAY)["spec"]
     spec = rendered.one("HorizontalPodAutoscaler", GATEWAY)["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 9)

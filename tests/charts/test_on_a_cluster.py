@@ -382,6 +382,35 @@ def test_what_is_rendered_for_later_may_need_what_the_cluster_does_not_have_yet(
     assert rendered.of("ServiceMonitor")
 
 
+def test_turning_the_autoscaler_on_takes_no_pods_away(server: KubeApiServer) -> None:
+    """Nor does an upgrade while it is on: 1 is what the API server makes of a number that is taken away."""
+    deployment = helm.default().one("Deployment", helm.GATEWAY)
+    deployment["metadata"]["name"] = "scaled-infer-gateway"
+
+    def replicas(verb: str, count: int, autoscaling: dict[str, Any]) -> int:
+        values = {
+            "crds": {"enabled": False},
+            **helm.gateway(replicas=count, autoscaling=autoscaling),
+        }
+        cluster.release(server, verb, "scaled", helm.NAMESPACE, values=values)
+        found = server.get(deployment)["spec"]["replicas"]
+        assert isinstance(found, int)
+        return found
+
+    on = {"enabled": True, "minReplicas": 2, "maxReplicas": 9}
+    assert replicas("install", 3, {}) == 3
+    assert replicas("upgrade", 3, on) == 3
+    # As the autoscaler does.
+    server.patch(deployment, {"spec": {"replicas": 7}})
+    assert replicas("upgrade", 3, on) == 7
+    server.patch(deployment, {"spec": {"replicas": 1}})
+    assert replicas("upgrade", 3, on) == 2
+    assert replicas("upgrade", 3, {}) == 3
+    cluster.uninstall(server, "scaled", helm.NAMESPACE)
+    assert replicas("install", 5, on) == 2
+    cluster.uninstall(server, "scaled", helm.NAMESPACE)
+
+
 def test_an_upgrade_reaches_the_crds(bare: KubeApiServer, tmp_path: Path) -> None:
     older = tmp_path / "kthena"
     shutil.copytree(CHART, older)

@@ -78,18 +78,25 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- end -}}
 
 {{/*
+Whether a cluster is asked: "true", else nothing. Without one, as with `helm template`, `lookup` finds nothing; from one it
+has a list of Secrets, if an empty one, and to read these is what Helm itself needs.
+*/}}
+{{- define "networking.hasCluster" -}}
+{{- if lookup "v1" "Secret" .Release.Namespace "" -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/*
 Whether the cluster that objects are about to be sent to lacks a kind, such as cert-manager.io/v1/Certificate: "true",
 else nothing. Of kinds, such as v1/Pod, Helm has heard from a cluster alone, or from `helm template --api-versions`: who
-renders with that may bring the kind along, and is told apart by what `lookup` finds, which is nothing. From a cluster it
-has a list of Secrets, if an empty one, and to read these is what Helm itself needs.
+renders with that may bring the kind along.
 */}}
 {{- define "networking.isMissing" -}}
 {{- $root := index . 0 -}}
 {{- $known := $root.Capabilities.APIVersions -}}
 {{- if and ($known.Has "v1/Pod") (not ($known.Has (index . 1))) -}}
-{{- if lookup "v1" "Secret" $root.Release.Namespace "" -}}
-true
-{{- end -}}
+{{- include "networking.hasCluster" $root -}}
 {{- end -}}
 {{- end -}}
 
