@@ -164,7 +164,7 @@ def test_the_longest_release_has_names_that_kubernetes_takes(release: str) -> No
 @pytest.mark.parametrize("mode", ["auto", "cert-manager"])
 def test_names_that_yaml_has_another_meaning_for_stay_names(mode: str) -> None:
     component: dict[str, Any] = {"serviceAccount": {"name": "8"}, "priorityClassName": "null"}
-    webhook = {**component, "tls": {"secretName": "9"}}
+    webhook = {**component, "serviceAccount": {"name": "7"}, "tls": {"secretName": "9"}}
     gateway = {
         **component,
         "tls": {"enabled": True, "secretName": "9"},

@@ -382,6 +382,26 @@ def test_the_longest_name_of_a_secret_is_one_with_which_the_webhooks_own_is_one_
     assert "secretName': maxLength: got 249, want 248" in refusal(f"networking.webhook.tls.secretName={longest}s")
 
 
+@pytest.mark.parametrize(
+    ("names", "both"),
+    [
+        ({"inferGateway": "llm", "webhook": "llm"}, "llm"),
+        ({"inferGateway": helm.WEBHOOK}, helm.WEBHOOK),
+        ({"webhook": helm.GATEWAY}, helm.GATEWAY),
+    ],
+)
+def test_two_service_accounts_of_one_name_are_refused(names: dict[str, str], both: str) -> None:
+    """Helm makes the first, and then says of the second that it is there."""
+    networking = {component: {"serviceAccount": {"name": name}} for component, name in names.items()}
+    said = refusal(values={"networking": networking})
+    assert f"serviceAccount are both to be made under the name {both}: give them two names" in said
+    for component in ("inferGateway", "webhook"):
+        shared = helm.render(f"networking.{component}.serviceAccount.create=false", values={"networking": networking})
+        assert shared.names("ServiceAccount") == [both]
+        alone = helm.render(f"networking.{component}.enabled=false", values={"networking": networking})
+        assert len(alone.names("ServiceAccount")) == 1
+
+
 def test_everything_is_said_at_once() -> None:
     said = refusal(
         "networking.kthenaRouter.enabled=true", "global.certManager.enabled=true", "global.certManagementMode=manual"

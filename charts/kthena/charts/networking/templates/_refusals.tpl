@@ -167,6 +167,12 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- if eq (int64 $webhook.port) (int64 $webhook.metrics.port) -}}
 {{- $said = append $said (printf "networking.webhook.metrics.port is %d, which is networking.webhook.port too: they must differ" (int64 $webhook.port)) -}}
 {{- end -}}
+{{- if and $gateway.enabled $webhook.enabled $gateway.serviceAccount.create $webhook.serviceAccount.create -}}
+{{- $account := include "networking.serviceAccountName" (list . "infer-gateway" $gateway) -}}
+{{- if eq $account (include "networking.serviceAccountName" (list . "webhook" $webhook)) -}}
+{{- $said = append $said (printf "networking.inferGateway.serviceAccount and networking.webhook.serviceAccount are both to be made under the name %s: give them two names, or have one of them use what the other makes, by create false, which gives the account the rights of both" $account) -}}
+{{- end -}}
+{{- end -}}
 {{- range $component, $values := dict "inferGateway" $gateway "webhook" $webhook -}}
 {{- if regexMatch "(?:^|/)(?:(?:kthena|infer)-router(?:-webhook)?|infer-gateway-webhook)$" $values.image.repository -}}
 {{- $said = append $said (printf "networking.%s.image.repository is %s, by which Kthena calls a program of its own, which knows none of the flags here: leave image out, tag included, or name an image that is built from this product's Dockerfile" $component $values.image.repository) -}}
