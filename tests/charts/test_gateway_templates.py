@@ -348,6 +348,15 @@ def test_a_service_monitor_scrapes_the_metrics_port_once(component: str, name: s
     assert [port["name"] for port in service["spec"]["ports"]] == ["metrics"]
 
 
+@pytest.mark.parametrize(("component", "name"), [("inferGateway", GATEWAY), ("webhook", helm.WEBHOOK)])
+def test_labels_of_a_service_monitor_take_the_place_of_none_of_the_charts(component: str, name: str) -> None:
+    """Both written, the reader of the YAML would choose, and refuse it where it is strict."""
+    own = helm.default().one("Deployment", name)["metadata"]["labels"]
+    labels = {"release": "p", **dict.fromkeys(own, "other")}
+    rendered = helm.render(values={"networking": {component: {"serviceMonitor": {"enabled": True, "labels": labels}}}})
+    assert rendered.one("ServiceMonitor", name)["metadata"]["labels"] == {"release": "p", **own}
+
+
 def test_a_network_policy_opens_the_two_ports_and_nothing_else() -> None:
     clients = [{"namespaceSelector": {"matchLabels": {"team": "apps"}}}]
     rendered = helm.render(values=gateway(networkPolicy={"enabled": True, "clients": clients}))

@@ -293,10 +293,8 @@ metadata:
   name: {{ include "networking.name" . }}
   namespace: {{ $root.Release.Namespace | quote }}
   labels:
-    {{- include "networking.labels" . | nindent 4 }}
-    {{- with $monitor.labels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- /* A key of the chart's own stays as it is: written twice, which of the two counts is the reader's to choose. */}}
+    {{- merge (include "networking.labels" . | fromYaml) ($monitor.labels | default dict) | toYaml | nindent 4 }}
 spec:
   selector:
     matchLabels:
