@@ -509,6 +509,39 @@ def test_a_field_that_kubernetes_does_not_have_is_refused(component: str, given:
     assert said in told
 
 
+LABELS = ("podLabels", "nodeSelector", "serviceMonitor.labels")
+ANNOTATIONS = ("podAnnotations", "serviceAccount.annotations")
+
+
+def _nested(name: str, value: Any) -> Any:
+    for key in reversed(name.split(".")):
+        value = {key: value}
+    return value
+
+
+@pytest.mark.parametrize("component", ["inferGateway", "webhook"])
+@pytest.mark.parametrize("key", LABELS)
+@pytest.mark.parametrize("text", ["a b", "-a", "a.", "ä", "a/b", "a" * 64])
+def test_what_is_no_value_of_a_label_is_refused(component: str, key: str, text: str) -> None:
+    said = refusal(values={"networking": {component: _nested(key, {"team": text})}})
+    assert f"/networking/{component}/{key.replace('.', '/')}/team': value must be 'a text of at most 63 letters" in said
+
+
+@pytest.mark.parametrize("component", ["inferGateway", "webhook"])
+@pytest.mark.parametrize("key", [*LABELS, *ANNOTATIONS])
+@pytest.mark.parametrize("name", ["a b", "-a", "/a", "Example.org/a", "a/b/c", "a" * 64, ""])
+def test_what_is_no_key_of_a_label_is_refused(component: str, key: str, name: str) -> None:
+    said = refusal(values={"networking": {component: _nested(key, {name: "x"})}})
+    assert f"/networking/{component}/{key.replace('.', '/')}': value must be 'keys of letters, digits" in said
+
+
+@pytest.mark.parametrize("key", [*LABELS, *ANNOTATIONS])
+def test_labels_and_annotations_are_taken_as_kubernetes_takes_them(key: str) -> None:
+    given = {"a" * 63: "a" * 63, "example.org/A.b_c-d": "", "t3am": "A.b_c-d"}
+    assert helm.render(values=helm.gateway(**_nested(key, given))).text
+    assert helm.render(values=helm.gateway(podAnnotations={"a": "any text: ä"})).text
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -76,7 +76,14 @@ _IMAGE = "ghcr.io/volcano-sh/infer-gateway"
 _REGISTRY = r"(?:[a-zA-Z0-9][-.a-zA-Z0-9]*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
 _PATH = "[a-z0-9]+(?:(?:[.]|__?|-+)[a-z0-9]+)*"
 """Parts of a reference to an image, as container runtimes take it."""
-_TEXTS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
+_KEYS: Schema = _worded(
+    "keys of letters, digits, dashes, dots and underscores, with a domain and a slash before them or without, such as "
+    "example.org/team",
+    propertyNames={
+        "pattern": rf"^(?:{_LABEL}(?:\.{_LABEL})*/)?[A-Za-z0-9](?:[-_.A-Za-z0-9]{{0,61}}[A-Za-z0-9])?$",
+    },
+)
+"""What keys of labels and annotations are."""
 _QUANTITY = _worded(
     "a quantity such as 500m, 2 or 512Mi",
     type=["string", "number"],
@@ -176,7 +183,16 @@ KINDS: dict[str, Schema] = {
     "webhookFlag": _text("a flag of `kthena-fast webhook` with its value, in one text, such as --v=4", _flags(webhook)),
     "stream": _text(settings.allowed("access_log_output").replace("the path", "the whole path"), "stdout|stderr|/.+"),
     "key": _text("a key of a ConfigMap, such as ca.crt", "[-._a-zA-Z0-9]{1,253}"),
-    "annotations": _TEXTS,
+    "annotations": {"type": "object", "additionalProperties": {"type": "string"}, **_KEYS},
+    "labels": {
+        "type": "object",
+        "additionalProperties": _text(
+            "a text of at most 63 letters, digits, dashes, dots and underscores, which begins and ends with one of the "
+            "first two",
+            "(?:[A-Za-z0-9](?:[-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?)?",
+        ),
+        **_KEYS,
+    },
     "resources": {
         "properties": {"limits": _QUANTITIES, "requests": _QUANTITIES},
     },
