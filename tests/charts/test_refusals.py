@@ -554,6 +554,36 @@ def test_so_it_is_where_only_the_gateway_has_it(given: dict[str, Any], said: str
     assert said in refusal(values=helm.gateway(**given))
 
 
+@pytest.mark.parametrize(
+    ("component", "own", "path"),
+    [("inferGateway", "tls", "/etc/kthena/tls"), ("webhook", "certs", "/etc/webhook/certs")],
+)
+def test_a_volume_beside_the_charts_own_has_a_name_and_a_place_of_its_own(component: str, own: str, path: str) -> None:
+    """The API server, or the kubelet, would say so in the middle of an install, or never to whoever installs."""
+    empty: dict[str, Any] = {"emptyDir": {}}
+    mode = "cert-manager" if component == "webhook" else "auto"
+
+    def given(volumes: list[Any], mounts: list[Any]) -> dict[str, Any]:
+        extra = {"extraVolumes": volumes, "extraVolumeMounts": mounts}
+        section = {**({"tls": {"enabled": True}} if component == "inferGateway" else {}), **extra}
+        return {"global": {"certManagementMode": mode}, "networking": {component: section}}
+
+    section = f"networking.{component}"
+    for volumes in ([{"name": own, **empty}], [{"name": "a", **empty}, {"name": "a", **empty}]):
+        name = volumes[-1]["name"]
+        said = refusal(values=given(volumes, []))
+        assert f'{section}.extraVolumes has "{name}", and another volume of the pod is called so' in said
+    said = refusal(values=given([], [{"name": "a", "mountPath": "/a"}]))
+    assert f'{section}.extraVolumeMounts mounts "a", which is no volume of the pod: it must be one of' in said
+    for place in (path, f"{path}/", "/b"):
+        mounts = [{"name": "a", "mountPath": "/b"}, {"name": "a", "mountPath": place}]
+        said = refusal(values=given([{"name": "a", **empty}], mounts))
+        assert f'{section}.extraVolumeMounts mounts "a" at {place}, where another volume is mounted' in said
+    # The chart's may be seen elsewhere too, and a name that it does not use is anybody's.
+    helm.render(values=given([], [{"name": own, "mountPath": "/again"}]))
+    helm.render(values={"networking": {component: {"extraVolumes": [{"name": own, **empty}]}}})
+
+
 @pytest.mark.parametrize("component", ["inferGateway", "webhook"])
 @pytest.mark.parametrize(
     ("name", "request_", "limit"),

@@ -186,6 +186,9 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- $said = append $said (printf "networking.%s.serviceMonitor.enabled is true, and this cluster does not know ServiceMonitors: install the Prometheus operator first, or set it to false" $component) -}}
 {{- end -}}
 {{- end -}}
+{{- range include "networking.refusedVolumes" (list $ (get (dict "inferGateway" "infer-gateway" "webhook" "webhook") $component) $values $component) | fromJsonArray -}}
+{{- $said = append $said . -}}
+{{- end -}}
 {{- $resource := $values.resource | default dict -}}
 {{- $limits := $resource.limits | default dict -}}
 {{- range $name, $request := $resource.requests -}}
