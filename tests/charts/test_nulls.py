@@ -54,6 +54,8 @@ OTHERWISE = {
     # Helm looks at it for the subchart's sake, and puts it back.
     "networking": "at '/networking': missing property 'enabled'",
     "networking.enabled": "at '/networking/enabled': got null, want boolean",
+    # With what to scale by: bare, it is what null is for.
+    "inferGateway.resource": "the autoscaler scales by a share of resource.requests.cpu",
     "seccompProfile.type": "seccompProfile': missing property 'type'",
     "podDisruptionBudget.maxUnavailable": "podDisruptionBudget has both or neither of minAvailable and maxUnavailable",
 }

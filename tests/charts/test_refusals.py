@@ -402,6 +402,41 @@ def test_two_service_accounts_of_one_name_are_refused(names: dict[str, str], bot
         assert len(alone.names("ServiceAccount")) == 1
 
 
+@pytest.mark.parametrize("component", ["inferGateway", "webhook"])
+def test_a_rollout_that_could_replace_no_pod_is_refused(component: str) -> None:
+    rolling: dict[str, Any]
+    for rolling in ({"maxSurge": 0}, {"maxSurge": "0%"}, {"maxSurge": 0, "maxUnavailable": "00%"}):
+        said = refusal(values={"networking": {component: {"strategy": {"rollingUpdate": rolling}}}})
+        assert f"networking.{component}.strategy.rollingUpdate has 0 for both maxSurge and maxUnavailable" in said
+    for rolling in ({"maxSurge": None}, {"maxSurge": 0, "maxUnavailable": 1}, {"maxUnavailable": "10%"}):
+        helm.render(values={"networking": {component: {"strategy": {"rollingUpdate": rolling}}}})
+    replaced = {"type": "Recreate", "rollingUpdate": {"maxSurge": 0}}
+    helm.render(values={"networking": {component: {"strategy": replaced}}})
+
+
+def test_an_autoscaler_without_a_request_to_scale_by_is_refused() -> None:
+    def scaled(resource: dict[str, Any] | None) -> dict[str, Any]:
+        return helm.gateway(autoscaling={"enabled": True}, resource=resource)
+
+    for resource in (None, {"requests": None, "limits": {"cpu": None}}, {"requests": {"cpu": 0}}):
+        said = refusal(values=scaled(resource))
+        assert "the autoscaler scales by a share of resource.requests.cpu, which is not there or 0: set it" in said
+    # Kubernetes asks for the limit where nothing else is said.
+    helm.render(values=scaled({"requests": {"cpu": None}}))
+    helm.render(values=helm.gateway(resource=None))
+
+
+@pytest.mark.parametrize(("component", "key"), [("inferGateway", "extraArgs"), ("webhook", "image.args")])
+def test_an_address_that_probes_cannot_reach_is_refused(component: str, key: str) -> None:
+    for host in ("127.0.0.1", "::1", "localhost", "10.0.0.1"):
+        said = refusal(f"networking.{component}.{key}={{--host={host}}}")
+        assert f'networking.{component}.{key} has "--host={host}": probes and Services come to the pod' in said
+    name = helm.GATEWAY if component == "inferGateway" else helm.WEBHOOK
+    for host in ("::", "0.0.0.0"):
+        args = helm.render(f"networking.{component}.{key}={{--host={host}}}").container(name)["args"]
+        assert args[-1] == f"--host={host}"
+
+
 def test_everything_is_said_at_once() -> None:
     said = refusal(
         "networking.kthenaRouter.enabled=true", "global.certManager.enabled=true", "global.certManagementMode=manual"

@@ -148,6 +148,11 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- if gt (int64 $gateway.autoscaling.minReplicas) (int64 $gateway.autoscaling.maxReplicas) -}}
 {{- $said = append $said (printf "networking.inferGateway.autoscaling.minReplicas is %d: it must be at most maxReplicas, which is %d" (int64 $gateway.autoscaling.minReplicas) (int64 $gateway.autoscaling.maxReplicas)) -}}
 {{- end -}}
+{{- /* What has a limit and no request asks for the limit. */ -}}
+{{- $cpu := dig "requests" "cpu" (dig "limits" "cpu" 0 ($gateway.resource | default dict)) ($gateway.resource | default dict) -}}
+{{- if and $gateway.enabled (le (include "networking.quantity" $cpu | float64) 0.0) -}}
+{{- $said = append $said "networking.inferGateway.autoscaling.enabled is true, and the autoscaler scales by a share of resource.requests.cpu, which is not there or 0: set it" -}}
+{{- end -}}
 {{- end -}}
 {{- $service := $gateway.service -}}
 {{- $balanced := list "LoadBalancer" -}}
@@ -176,6 +181,16 @@ allowed. refusals.yaml includes it, so that it is looked at whatever else is ren
 {{- range $component, $values := dict "inferGateway" $gateway "webhook" $webhook -}}
 {{- if regexMatch "(?:^|/)(?:(?:kthena|infer)-router(?:-webhook)?|infer-gateway-webhook)$" $values.image.repository -}}
 {{- $said = append $said (printf "networking.%s.image.repository is %s, by which Kthena calls a program of its own, which knows none of the flags here: leave image out, tag included, or name an image that is built from this product's Dockerfile" $component $values.image.repository) -}}
+{{- end -}}
+{{- $rolling := $values.strategy.rollingUpdate | default dict -}}
+{{- $isZero := "^0+%?$" -}}
+{{- if and (ne $values.strategy.type "Recreate") (regexMatch $isZero (include "networking.text" (dig "maxSurge" "" $rolling))) (regexMatch $isZero (include "networking.text" (dig "maxUnavailable" "" $rolling))) -}}
+{{- $said = append $said (printf "networking.%s.strategy.rollingUpdate has 0 for both maxSurge and maxUnavailable, by which no pod could ever take the place of another: set one of them above 0, or strategy.type to Recreate" $component) -}}
+{{- end -}}
+{{- range ternary $values.extraArgs $values.image.args (eq $component "inferGateway") -}}
+{{- if and (hasPrefix "--host=" .) (not (has . (list "--host=::" "--host=0.0.0.0"))) -}}
+{{- $said = append $said (printf "networking.%s.%s has %q: probes and Services come to the pod's own address, so it must be --host=:: or --host=0.0.0.0" $component (ternary "extraArgs" "image.args" (eq $component "inferGateway")) .) -}}
+{{- end -}}
 {{- end -}}
 {{- $budget := $values.podDisruptionBudget -}}
 {{- if and $budget.enabled (eq (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) -}}
