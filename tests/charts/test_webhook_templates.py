@@ -124,6 +124,43 @@ def test_an_authority_that_base64_broke_into_lines_is_joined() -> None:
     assert {entry["clientConfig"]["caBundle"] for entry in webhooks(helm.render(values=given))} == {BUNDLE}
 
 
+OF_THE_CLUSTER = ("ClusterRole", "ClusterRoleBinding", "ValidatingWebhookConfiguration")
+
+
+def of_the_cluster(release: str, namespace: str) -> list[tuple[str, str]]:
+    """Kind and name of what lies outside namespaces; what the webhook is told of its configuration's name is so."""
+    rendered = helm.render("crds.enabled=false", release=release, namespace=namespace)
+    configuration = f"--webhook-configuration-name={rendered.of(OF_THE_CLUSTER[-1])[0]['metadata']['name']}"
+    (deployment,) = (found for found in rendered.names("Deployment") if found.endswith("-webhook"))
+    assert configuration in rendered.container(deployment)["args"]
+    return [(kind, name) for kind in OF_THE_CLUSTER for name in rendered.names(kind)]
+
+
+@pytest.mark.parametrize(
+    "installed",
+    [
+        [("x-webhook", "y"), ("x", "webhook-y")],
+        [("x-infer-gateway", "y"), ("x", "infer-gateway-y")],
+        # The gateway's of one, and the webhook's of the other.
+        [("x-webhook-y", "z"), ("x", "y-infer-gateway-z")],
+        [("x", "webhook-webhook-y"), ("x-webhook", "webhook-y"), ("x-webhook-webhook", "y")],
+    ],
+)
+def test_no_two_releases_have_an_object_of_one_name_outside_namespaces(installed: list[tuple[str, str]]) -> None:
+    """Nor, so, one's webhook the rights on the configuration of another's."""
+    found = [name for release in installed for name in of_the_cluster(*release)]
+    assert len(found) == len(set(found)) == 5 * len(installed)
+
+
+@pytest.mark.parametrize(
+    ("release", "namespace"),
+    [("kthena", "kthena-system"), ("infer-gateway", "x"), ("kthena", "infer-gateway"), ("webhook", "webhook")],
+)
+def test_a_name_that_can_be_read_in_one_way_is_without_a_hash(release: str, namespace: str) -> None:
+    names = {name for _, name in of_the_cluster(release, namespace)}
+    assert names == {f"{release}-infer-gateway-{namespace}", f"{release}-webhook-{namespace}"}
+
+
 def test_with_a_list_of_namespaces_objects_elsewhere_are_not_its_business() -> None:
     rendered = helm.render("networking.namespaces={team-a,team-b}")
     for entry in webhooks(rendered):

@@ -16,9 +16,18 @@ into 63 characters with it; a longer release keeps apart from others by a hash.
 {{- printf "%s-%s" $prefix (index . 1) -}}
 {{- end -}}
 
-{{/* The name of an object outside namespaces: releases of one name in several namespaces have theirs. */}}
+{{/*
+The name of an object outside namespaces: releases of one name in several namespaces have theirs. Where it could be read in
+two ways, since the release or the namespace has a component's name in it (the webhook of x in webhook-y, and that of
+x-webhook in y), a hash of both tells them apart. A name with a hash has two components in it and one without has one, so
+these differ too. Dashes are doubled, for two components that share one to be found.
+*/}}
 {{- define "networking.clusterName" -}}
-{{- printf "%s-%s" (include "networking.name" .) (index . 0).Release.Namespace -}}
+{{- $name := include "networking.name" . -}}
+{{- $namespace := (index . 0).Release.Namespace -}}
+{{- $found := regexFindAll "-(?:infer--gateway|webhook)-" (printf "%s-%s" $name $namespace | replace "-" "--") -1 -}}
+{{- $hash := printf "%s/%s" $name $namespace | sha256sum | trunc 8 -}}
+{{- printf "%s-%s%s" $name $namespace (ternary (printf "-%s" $hash) "" (gt (len $found) 1)) -}}
 {{- end -}}
 
 {{- define "networking.serviceAccountName" -}}
