@@ -337,6 +337,21 @@ def test_secrets_that_cert_manager_leaves_are_found_by_the_line_that_says_so(
     assert cluster.left(server, helm.RELEASE) == []
 
 
+def test_the_pod_of_a_failed_test_is_found_by_the_line_that_says_so(server: KubeApiServer) -> None:
+    """Its log is what one looks at, so it stays; and what a hook has made is nobody's to Helm, so it stays for ever."""
+    cluster.release(server, "install", helm.RELEASE, helm.NAMESPACE, "--set", "crds.enabled=false")
+    with pytest.raises(helm.Refused, match="timed out"):
+        # Nobody here runs it.
+        helm.run("test", helm.RELEASE, "-n", helm.NAMESPACE, "--timeout", "2s", kubeconfig=server.kubeconfig)
+    cluster.uninstall(server, helm.RELEASE, helm.NAMESPACE)
+    assert cluster.left(server, helm.RELEASE) == [f"Pod {helm.GATEWAY}-test"]
+    ((namespace, selector),) = re.findall(
+        r"^    kubectl --namespace (\S+) delete pod -l (\S+)$", (CHART / "README.md").read_text(), re.MULTILINE
+    )
+    server.request("DELETE", f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}")
+    assert cluster.left(server, helm.RELEASE) == []
+
+
 NEEDS = {
     "global": {"certManagementMode": "cert-manager"},
     "networking": {"webhook": {"serviceMonitor": {"enabled": True}}},
