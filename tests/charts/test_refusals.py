@@ -53,6 +53,12 @@ def test_a_weight_in_range_reaches_the_gateway(weight: str) -> None:
     assert float(rendered.environment(helm.GATEWAY)["FAIRNESS_OUTPUT_TOKEN_WEIGHT"]) == float(weight)
 
 
+def test_a_weight_that_helm_writes_as_a_power_of_ten_is_read_as_what_it_is() -> None:
+    rendered = helm.render(values=helm.gateway(fairness={"enabled": True, "inputTokenWeight": 0.0000001}))
+    told = settings.read(rendered.environment(helm.GATEWAY), pytest.fail)
+    assert told.fairness_input_token_weight == 0.0000001
+
+
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
