@@ -47,8 +47,8 @@ SILENCE = 150.0
 """Seconds without a byte after which a watch is given up: two bookmarks and a half."""
 WATCH_SECONDS = (300, 600)
 """How long a watch is asked to last, drawn between these, so that not all of them end together."""
-PAGE_BYTES = 256 << 10
-"""About how large a page of a list is: a millisecond or two to decode."""
+PAGE_BYTES = 128 << 10
+"""About how large a page of a list is: a millisecond to decode, and two to take in."""
 FIRST_PAGE = 50
 """Objects in the first page, before their size is known."""
 MAX_PAGE_OBJECTS = 500
