@@ -2,7 +2,8 @@
 
 Differences from upstream, each with its test: a `baseURL` that ends in a bare `?` or `#`, and control characters in
 the values of headers, are refused here, since upstream lets them pass only to find at run time that the provider
-cannot be called. What our CRDs refuse already (null rules, no target, no names) is not repeated here.
+cannot be called; and so are regular expressions that are too large, alone or together (`expressions`). What our CRDs
+refuse already (null rules, no target, no names) is not repeated here.
 """
 
 from __future__ import annotations
