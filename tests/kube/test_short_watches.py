@@ -31,6 +31,15 @@ def stays(monkeypatch: pytest.MonkeyPatch) -> breaking.Answer:
     return answer
 
 
+async def stood(*answers: breaking.Answer) -> list[str]:
+    """What was told, where these are the API server's answers and the last is a watch that brings `b`."""
+    async with breaking.server(*answers) as api, Client(api.cluster) as kube:
+        store = Kept()
+        async with reflecting(kube, store) as (_, told):
+            await store.until("a", "b")
+    return told
+
+
 @pytest.mark.parametrize(
     ("answers", "told"),
     [
@@ -47,21 +56,17 @@ async def test_a_watch_that_never_lasts_is_told_once_and_until_one_does(
 ) -> None:
     async with breaking.server(*answers, stays) as api, Client(api.cluster) as kube:
         store = Kept()
-        async with reflecting(kube, store) as (made, stood):
+        async with reflecting(kube, store) as (made, said):
             await store.until("a", "b")
             await api.until_asked(len(answers) + 1)
             assert made.synced
             assert made.fault is None
-    assert stood == ["current", told, "current"]
+    assert said == ["current", told, "current"]
 
 
 @pytest.mark.parametrize("answers", [[LISTED, *[breaking.watching()] * 2], [LISTED, EXPIRED] * 2 + [LISTED]])
 async def test_two_watches_that_end_are_no_news(answers: list[breaking.Answer], stays: breaking.Answer) -> None:
-    async with breaking.server(*answers, stays) as api, Client(api.cluster) as kube:
-        store = Kept()
-        async with reflecting(kube, store) as (_, stood):
-            await store.until("a", "b")
-    assert stood == ["current"]
+    assert await stood(*answers, stays) == ["current"]
 
 
 async def test_after_a_watch_that_worked_the_next_that_ends_is_the_first(
@@ -75,37 +80,20 @@ async def test_after_a_watch_that_worked_the_next_that_ends_is_the_first(
         return answer
 
     short, works = ends(PATIENCE), ends(0.0)
-    async with (
-        breaking.server(LISTED, short, short, works, short, short, works, short, stays) as api,
-        Client(api.cluster) as kube,
-    ):
-        store = Kept()
-        async with reflecting(kube, store) as (_, stood):
-            await store.until("a", "b")
-    assert stood == ["current"]
+    assert await stood(LISTED, short, short, works, short, short, works, short, stays) == ["current"]
 
 
 async def test_watches_that_work_may_end_as_often_as_they_like(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reflector, "HEALTHY_AFTER", 0.0)
     watches = [breaking.watching(), EXPIRED, LISTED] * 4
-    async with (
-        breaking.server(LISTED, *watches, breaking.watching(event("ADDED", "b", "2"), stays=True)) as api,
-        Client(api.cluster) as kube,
-    ):
-        store = Kept()
-        async with reflecting(kube, store) as (_, stood):
-            await store.until("a", "b")
-    assert stood == ["current"]
+    assert await stood(LISTED, *watches, breaking.watching(event("ADDED", "b", "2"), stays=True)) == ["current"]
 
 
 async def test_a_watch_that_breaks_each_time_at_once_is_not_called_current_between(stays: breaking.Answer) -> None:
-    async with breaking.server(LISTED, *[RESET] * 8, stays) as api, Client(api.cluster) as kube:
-        store = Kept()
-        async with reflecting(kube, store) as (_, stood):
-            await store.until("a", "b")
+    told = await stood(LISTED, *[RESET] * 8, stays)
     # Before the third it may be that all is well again.
-    assert len(stood) == 7
-    assert [stood[at] for at in (0, 2, 4, 6)] == ["current"] * 4
+    assert len(told) == 7
+    assert [told[at] for at in (0, 2, 4, 6)] == ["current"] * 4
 
 
 async def test_a_server_that_was_away_for_long_is_current_as_soon_as_it_answers(

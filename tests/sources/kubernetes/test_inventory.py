@@ -139,11 +139,17 @@ def test_a_poisoned_pod_keeps_its_last_good_version_until_it_is_gone(inventory: 
     assert not inventory.builder.pods
 
 
-def test_a_server_whose_pods_are_not_known_by_its_labels_serves_as_it_was(inventory: Inventory) -> None:
+def in_service(inventory: Inventory) -> tuple[ObjectStore, set[str]]:
+    """Where the server `s` came, which selects by `app`, and the labels by which pods are known: no other yet."""
     known = {"app"}
-    inventory.knows = lambda namespace, keys: keys <= known
+    inventory.knows = lambda _, keys: keys <= known
     servers = ObjectStore(inventory, "ModelServer", "")
     listed(servers, server("s", app="s"))
+    return servers, known
+
+
+def test_a_server_whose_pods_are_not_known_by_its_labels_serves_as_it_was(inventory: Inventory) -> None:
+    servers, known = in_service(inventory)
     before = inventory.builder.servers["ns/s"]
     servers.put(server("s", 2, app="s", tier="gold"))
     assert inventory.builder.servers["ns/s"] is before
@@ -154,10 +160,7 @@ def test_a_server_whose_pods_are_not_known_by_its_labels_serves_as_it_was(invent
 
 
 def test_a_server_that_waits_and_goes_leaves_nothing(inventory: Inventory) -> None:
-    known = {"app"}
-    inventory.knows = lambda _, keys: keys <= known
-    servers = ObjectStore(inventory, "ModelServer", "")
-    listed(servers, server("s", app="s"))
+    servers, known = in_service(inventory)
     servers.put(server("s", 2, tier="gold"))
     servers.drop(server("s", 2, tier="gold"))
     known.add("tier")
@@ -187,10 +190,7 @@ def test_a_broken_object_does_not_keep_another_of_its_name_in_service(
 
 
 def test_a_broken_server_that_was_made_anew_leaves_nothing_that_waits(inventory: Inventory) -> None:
-    known = {"app"}
-    inventory.knows = lambda _, keys: keys <= known
-    servers = ObjectStore(inventory, "ModelServer", "")
-    listed(servers, server("s", app="s"))
+    servers, known = in_service(inventory)
     servers.put(server("s", 2, tier="gold"))
     listed(servers, {**stored(server("s"), uid="another"), "spec": {}})
     known.add("tier")
@@ -201,9 +201,7 @@ def test_a_broken_server_that_was_made_anew_leaves_nothing_that_waits(inventory:
 
 def test_a_server_that_was_made_anew_does_not_wait_for_its_pods_as_the_one_before(inventory: Inventory) -> None:
     """Whose pods are not those that it selects."""
-    inventory.knows = lambda _, keys: keys <= {"app"}
-    servers = ObjectStore(inventory, "ModelServer", "")
-    listed(servers, server("s", app="s"))
+    servers, _ = in_service(inventory)
     listed(servers, stored(server("s", tier="gold"), uid="another"))
     assert inventory.builder.servers["ns/s"].metadata.uid == "another"
 
