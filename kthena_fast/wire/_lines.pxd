@@ -80,6 +80,10 @@ cdef inline bytes part(bytes data, Py_ssize_t start, Py_ssize_t end):
     return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, end - start)
 
 
+cdef inline bint is_text(PyObject *name, const char *text, Py_ssize_t size) noexcept:
+    return PyBytes_GET_SIZE(<bytes> name) == size and not memcmp(PyBytes_AS_STRING(<bytes> name), text, size)
+
+
 cdef inline Py_ssize_t place_of(bytes data, Py_ssize_t start, Py_ssize_t end, tuple names) except -2:
     cdef PyObject *name
     cdef Py_ssize_t place, size = end - start
@@ -88,9 +92,7 @@ cdef inline Py_ssize_t place_of(bytes data, Py_ssize_t start, Py_ssize_t end, tu
     for place in range(len(names)):
         # Borrowed: the tuple has it.
         name = PyTuple_GET_ITEM(names, place)
-        if PyBytes_GET_SIZE(<bytes> name) == size and not memcmp(
-            PyBytes_AS_STRING(data) + start, PyBytes_AS_STRING(<bytes> name), size
-        ):
+        if is_text(name, PyBytes_AS_STRING(data) + start, size):
             return place
     return -1
 
@@ -100,13 +102,7 @@ cdef inline int place(const char *name, Py_ssize_t size) noexcept:
 
 
 cdef inline bint is_same(PyObject *one, PyObject *other) noexcept:
-    cdef Py_ssize_t size
-    if one == other:
-        return True
-    size = PyBytes_GET_SIZE(<bytes> one)
-    return PyBytes_GET_SIZE(<bytes> other) == size and not memcmp(
-        PyBytes_AS_STRING(<bytes> one), PyBytes_AS_STRING(<bytes> other), size
-    )
+    return one == other or is_text(one, PyBytes_AS_STRING(<bytes> other), PyBytes_GET_SIZE(<bytes> other))
 
 
 cdef struct Texts:

@@ -118,7 +118,7 @@ cdef inline bytes lowered(
         return text
     # Borrowed: the tuple has it.
     known = PyTuple_GET_ITEM(common, lines.place(to, size))
-    if PyBytes_GET_SIZE(<bytes> known) == size and not memcmp(PyBytes_AS_STRING(<bytes> known), to, size):
+    if lines.is_text(known, to, size):
         return <bytes> known
     return PyBytes_FromStringAndSize(to, size)
 
