@@ -41,7 +41,7 @@ cdef class Ledger:
     cdef long long _last_number
     cdef list _model_names
     cdef list _model_free
-    cdef list _seeds
+    cdef unsigned long long[::1] _seeds
     cdef long long[::1] _counts
     cdef list _boards
     cdef long long[::1] _board_floors
@@ -60,6 +60,7 @@ cdef class Ledger:
     @cython.locals(number="long long", data=bytes, digest=bytes, row="long long", name=str,
                    sum_of_name="unsigned long long", cell="unsigned long long", place="long long")
     cdef Py_ssize_t pin_row(self, object model, object user) except -1
+    cdef int _name_row(self, long long row, object user) except -1
     cpdef unpin(self, object row)
     @cython.locals(pins="long long")
     cdef int unpin_row(self, long long row) except -1

@@ -110,7 +110,7 @@ class Ledger:
         self._last_number = 0
         self._model_names: list[str] = []
         self._model_free: list[int] = []
-        self._seeds: list[int] = []
+        self._seeds = memory.reserve(MOST_MODELS, "Q")
         self._counts = memory.reserve(MOST_MODELS, "q")
         self._boards: list[list[int]] = []
         self._board_floors = memory.reserve(MOST_MODELS, "q")
@@ -199,7 +199,7 @@ class Ledger:
                 and self.pins[row] != 0
             ):
                 self.pins[row] += 1
-                self._names[row] = user
+                self._name_row(row, user)
                 return row
         try:
             # In C this is one call, which it is not without the name of the encoding.
@@ -222,7 +222,7 @@ class Ledger:
             self.pins[row] = 1
             self.held += 1
         self.pins[row] += 1
-        self._names[row] = user
+        self._name_row(row, user)
         self._strangers += 1
         if self._strangers & 7 == 0:
             # One in eight: most of a crowd would only take the places of those who come again.
@@ -232,6 +232,12 @@ class Ledger:
             self._recent[4 * cell + 2] = row << 16 | number
             self._recent[4 * cell + 3] = sum_of_name
         return row
+
+    def _name_row(self, row: int, user: str) -> None:
+        # Only where it has none: who has one has this one, and the object of his last request would be freed for that
+        # of this one, in a place where no cache has it.
+        if self._names[row] is None:
+            self._names[row] = user
 
     def unpin(self, row: Any) -> None:
         """Let go of a row that `pin` gave; one that has used nothing is forgotten at once: inventing names is vain."""
@@ -293,7 +299,6 @@ class Ledger:
                 raise LedgerFull("too many models")
             self._model_names.append("")
             self._boards.append([])
-            self._seeds.append(0)
         self._models[model] = number
         self._model_names[number] = model
         # The model is folded into the seed, so no choice of user can look like another model's user.
