@@ -1,7 +1,6 @@
 import cython
 
 
-@cython.final
 cdef class Kept:
     cdef public object names, series
 

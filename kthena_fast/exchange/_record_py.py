@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 class Kept:
-    """What is kept of requests that matched the same, so that the next one needs no look-up.
+    """What is kept of requests that matched the same, so that the next one needs no look-up: a base of what they
+    matched.
 
     Both belong to `telemetry`, which takes only what is its own and still holds.
     """

@@ -301,7 +301,7 @@ class Journey:
         match = snapshot.match(exchange.model, exchange.path, exchange.headers)
         if match is None:
             raise errors.model_not_found(exchange.model)
-        exchange.kept = match.kept
+        exchange.kept = match
         # The same name, but the object that every table has it by: what is looked up from here on is found by identity.
         exchange.model = match.model
         exchange.route = match.route

@@ -1,5 +1,6 @@
 import cython
 
+from kthena_fast.exchange cimport _record_c as record
 
 cdef dict _PLACES
 
@@ -55,18 +56,22 @@ cdef class Target:
 
 
 @cython.final
-cdef class Match:
+cdef class Match(record.Kept):
+    # What each request looks at, side by side with what is kept.
+    cdef public object queue
     cdef public str model, route
+    cdef public bint lora
+    # the rest
     cdef public Py_ssize_t rule
     cdef public tuple targets, destination
-    cdef public bint lora
-    cdef public object queue, kept
 
 
 @cython.final
 cdef class Snapshot:
     cdef public object objects, table, servers, pods, rejected, unsupported
+    cdef dict _direct
 
+    @cython.locals(direct=Match)
     cpdef match(self, str model, str path, headers)
     @cython.locals(target=Target, server=Server, ready=list, total="long long", limit="long long", point=double)
     cpdef draw(self, Match match, random)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from kthena_fast.exchange import record
-
 if TYPE_CHECKING:
+    from kthena_fast.exchange import _record_py as record
     from kthena_fast.routing.objects import Objects, Rejection, Unsupported
     from kthena_fast.routing.snapshot import Destination
     from kthena_fast.routing.table import Headers, Table
-
+else:
+    # A twin works with twins of its own kind, whatever the chooser chose.
+    record = import_module(__name__.replace("routing._snapshot", "exchange._record"))
 
 _PLACES: Final = {1 << place: place for place in range(64)}
 
@@ -200,16 +202,18 @@ class Target:
         return f"<Target {self.name} weight={self.weight}>"
 
 
-class Match:
-    """What a request matched: made when the snapshot is built, shared by all requests that match it.
+class Match(record.Kept):
+    """What a request matched: made when the snapshot is built, shared by all requests that match it. What is kept of
+    them is kept here.
 
     `queue` belongs to `queueing`, which keeps it there so that a request needs no look-up; it takes only what is its
     own, and still stands.
     """
 
-    __slots__ = ("destination", "kept", "lora", "model", "queue", "route", "rule", "targets")
+    __slots__ = ("destination", "lora", "model", "queue", "route", "rule", "targets")
 
     def __init__(self, model: str, route: str, rule: int, targets: tuple[Target, ...], *, lora: bool) -> None:
+        record.Kept.__init__(self)
         self.model = model
         """The name clients use: the ModelRoute's `modelName` or one of its adapters."""
         self.route = route
@@ -221,7 +225,6 @@ class Match:
         self.destination: Destination = (model, tuple((target.name, target.weight) for target in targets))
         """What requests that wait for the same have in common: the name and the list of targets."""
         self.queue: Any = None
-        self.kept = record.Kept()
 
     def __repr__(self) -> str:
         return f"<Match {self.model!r} by {self.route} rule {self.rule}{' lora' * self.lora}>"
@@ -230,7 +233,7 @@ class Match:
 class Snapshot:
     """Everything that routing knows at one moment; made by `build`."""
 
-    __slots__ = ("objects", "pods", "rejected", "servers", "table", "unsupported")
+    __slots__ = ("_direct", "objects", "pods", "rejected", "servers", "table", "unsupported")
 
     def __init__(
         self,
@@ -245,6 +248,7 @@ class Snapshot:
         self.objects = objects
         """What the snapshot was built from."""
         self.table = table
+        self._direct = table.direct
         self.servers = servers
         """By `namespace/name`."""
         self.pods = pods
@@ -273,10 +277,11 @@ class Snapshot:
         Usable: `draw` would give a server now. `path` is percent-decoded, without its query; names in `headers` are in
         lower case.
         """
+        direct = self._direct.get(model)
+        if direct is not None:
+            return direct
         candidates = self.table.by_name.get(model)
-        if candidates is None:
-            return None
-        return candidates.direct or candidates.choose(path, headers, self.is_usable)
+        return None if candidates is None else candidates.choose(path, headers, self.is_usable)
 
     def draw(self, match: Match, random: Callable[[], float]) -> Server | None:
         """A server that has pods now, by weight; those without pods lose their share. None: no target has any.

@@ -84,24 +84,29 @@ class _Compiled(NamedTuple):
 
 
 class Table:
-    """All names. `models` is sorted; `of_routes` and `claims` are kept for the next table."""
+    """All names. `models` is sorted; `of_routes` and `claims` are kept for the next table.
 
-    __slots__ = ("by_name", "claims", "models", "of_routes")
+    `direct` has the names of one rule without conditions: most have only that, and a request finds it in one look.
+    """
+
+    __slots__ = ("by_name", "claims", "direct", "models", "of_routes")
 
     def __init__(
         self,
         by_name: Mapping[str, Candidates],
+        direct: dict[str, Match],
         of_routes: Mapping[str, _Compiled],
         claims: Mapping[str, frozenset[str]],
     ) -> None:
         self.by_name = by_name
+        self.direct = direct
         self.of_routes = of_routes
         self.claims = claims
         """By name, the routes that have it."""
         self.models = tuple(sorted(by_name))
 
 
-EMPTY = Table({}, {}, {})
+EMPTY = Table({}, {}, {}, {})
 
 
 def compile_table(routes: Mapping[str, ModelRoute], previous: Table = EMPTY) -> Table:
@@ -122,14 +127,17 @@ def compile_table(routes: Mapping[str, ModelRoute], previous: Table = EMPTY) -> 
         entry = compiled[key] = _compile(routes[key])
         for name in entry.names:
             won.setdefault(name, set()).add(key)
-    by_name, claims = dict(previous.by_name), dict(previous.claims)
+    by_name, direct, claims = dict(previous.by_name), dict(previous.direct), dict(previous.claims)
     for name in lost.keys() | won.keys():
         keys = claims.pop(name, frozenset()) - lost.get(name, set()) | won.get(name, set())
         by_name.pop(name, None)
+        direct.pop(name, None)
         if keys:
             claims[name] = keys
-            by_name[name] = _candidates(name, [compiled[key] for key in keys])
-    return Table(by_name, compiled, claims)
+            candidates = by_name[name] = _candidates(name, [compiled[key] for key in keys])
+            if candidates.direct is not None:
+                direct[name] = candidates.direct
+    return Table(by_name, direct, compiled, claims)
 
 
 def _candidates(name: str, entries: list[_Compiled]) -> Candidates:
