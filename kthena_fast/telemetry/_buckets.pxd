@@ -7,8 +7,12 @@ cdef inline array zeros(array like, Py_ssize_t size):
     return clone(like, size, True)
 
 
-cdef inline int increment(array counts, Py_ssize_t place) except -1:
-    counts.data.as_doubles[place] += 1.0
+cdef inline double *places(array counts):
+    return counts.data.as_doubles
+
+
+cdef inline int increment(double *at, Py_ssize_t place) except -1:
+    at[place] += 1.0
     return 0
 
 

@@ -1,6 +1,7 @@
 """Steps over the buckets of histograms for `values`; ``_buckets.pxd`` holds the same in C, for the compiled twin.
 
-``zeros(like, size)`` makes so many counts, ``increment(counts, place)`` adds 1 to one of them.
+``zeros(like, size)`` makes so many counts, ``places(counts)`` is where they are as long as they are held, and
+``increment(at, place)`` adds 1 to one of them: in C without a look at the array, which is another line of memory.
 ``first_not_below(bounds, number)`` is the first place of a bound that is not below a number; if none is, their count.
 """
 
@@ -9,12 +10,16 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left as first_not_below
 
-__all__ = ["first_not_below", "increment", "zeros"]
+__all__ = ["first_not_below", "increment", "places", "zeros"]
 
 
 def zeros(like: array[float], size: int) -> array[float]:
     return array(like.typecode, bytes(like.itemsize * size))
 
 
-def increment(counts: array[float], place: int) -> None:
-    counts[place] += 1.0
+def places(counts: array[float]) -> array[float]:
+    return counts
+
+
+def increment(at: array[float], place: int) -> None:
+    at[place] += 1.0

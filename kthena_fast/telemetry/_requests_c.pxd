@@ -8,33 +8,33 @@ from kthena_fast.telemetry._values_c cimport Value as Value_c
 
 @cython.final
 cdef class Series:
-    cdef object _registry
-    cdef str _model, _path, _asked, _server, _upstream_model
+    # What each request looks at, side by side.
     cdef readonly RequestMetrics owner
     cdef readonly long long generation
     cdef readonly Value_c downstream, upstream
+    cdef str _server, _upstream_model, _asked, _error_type
+    cdef Value_c _requests, _input, _output
+    cdef Histogram_c _duration
+    cdef int _status
+    # the rest
+    cdef object _registry
+    cdef str _model, _path
     cdef tuple _destination
-    cdef Value_c _input, _output, _retries
+    cdef Value_c _retries
     cdef Histogram_c _first_token
     cdef dict _outcomes
 
     cdef keep_for(self, Exchange_c exchange)
     cdef bint goes_where(self, Exchange_c exchange) except -1
     cdef bint fits(self, Exchange_c exchange) except -1
-    @cython.locals(outcome=Outcome)
     cpdef ended(self, int status, str error_type, double duration)
     cpdef tokens(self, long long tokens_in, long long tokens_out)
     @cython.locals(child=Histogram_c)
     cpdef first_token(self, double seconds)
     @cython.locals(child=Value_c)
     cpdef retried(self, int times)
-    cdef Outcome _make_outcome(self, int status, str error_type)
-
-
-@cython.final
-cdef class Outcome:
-    cdef Value_c requests
-    cdef Histogram_c duration
+    @cython.locals(children=tuple)
+    cdef _end_otherwise(self, int status, str error_type)
 
 
 @cython.final

@@ -27,6 +27,8 @@ class Series:
     __slots__ = (
         "_asked",
         "_destination",
+        "_duration",
+        "_error_type",
         "_first_token",
         "_input",
         "_model",
@@ -34,8 +36,10 @@ class Series:
         "_output",
         "_path",
         "_registry",
+        "_requests",
         "_retries",
         "_server",
+        "_status",
         "_upstream_model",
         "downstream",
         "generation",
@@ -62,8 +66,11 @@ class Series:
         # Made at first use: most models are never streamed from, or never retried.
         self._first_token: Histogram | None = None
         self._retries: Value | None = None
-        # By status and error type.
-        self._outcomes: dict[tuple[int, str], Outcome] = {}
+        # By status and error type; those of the last end are at hand.
+        self._outcomes: dict[tuple[int, str], tuple[Value, Histogram]] = {}
+        self._status, self._error_type = 0, ""
+        self._requests: Value
+        self._duration: Histogram
 
     def keep_for(self, exchange: Exchange) -> None:
         """Serve requests that match what this one did, and go where it went, without a look-up."""
@@ -83,11 +90,10 @@ class Series:
 
     def ended(self, status: int, error_type: str, duration: float) -> None:
         """Count a request; `duration` is in seconds."""
-        outcome = self._outcomes.get((status, error_type))
-        if outcome is None:
-            outcome = self._make_outcome(status, error_type)
-        outcome.requests.number += 1.0
-        outcome.duration.observe(duration)
+        if status != self._status or error_type != self._error_type:
+            self._end_otherwise(status, error_type)
+        self._requests.number += 1.0
+        self._duration.observe(duration)
 
     def tokens(self, tokens_in: int, tokens_out: int) -> None:
         if tokens_in:
@@ -109,23 +115,17 @@ class Series:
             self._retries = child
         child.add(times)
 
-    def _make_outcome(self, status: int, error_type: str) -> Outcome:
-        code = str(status)
-        outcome = self._outcomes[status, error_type] = Outcome(
-            self._registry.value(metrics.REQUESTS, self._model, self._path, code, error_type, *self._destination),
-            self._registry.histogram(metrics.REQUEST_DURATION, self._model, self._path, code, *self._destination),
-        )
-        return outcome
-
-
-class Outcome:
-    """Requests of a series that ended alike."""
-
-    __slots__ = ("duration", "requests")
-
-    def __init__(self, requests: Value, duration: Histogram) -> None:
-        self.requests = requests
-        self.duration = duration
+    def _end_otherwise(self, status: int, error_type: str) -> None:
+        """Have at hand the children of those that end so."""
+        children = self._outcomes.get((status, error_type))
+        if children is None:
+            code = str(status)
+            children = self._outcomes[status, error_type] = (
+                self._registry.value(metrics.REQUESTS, self._model, self._path, code, error_type, *self._destination),
+                self._registry.histogram(metrics.REQUEST_DURATION, self._model, self._path, code, *self._destination),
+            )
+        self._requests, self._duration = children
+        self._status, self._error_type = status, error_type
 
 
 class Meter:

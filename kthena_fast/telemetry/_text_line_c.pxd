@@ -6,16 +6,26 @@ from kthena_fast.telemetry cimport _layout as layout
 from kthena_fast.telemetry cimport _plain as plain
 
 cdef str NO_WAIT
-cdef Py_ssize_t _LONGEST_KEPT, _MOST_KEPT
+cdef Py_ssize_t _MOST_KEPT
 cdef dict _known
 
 
 @cython.final
 cdef class _Names:
-    cdef str request, route, backend
-    cdef str _path, _server, _upstream_model, _method, _protocol
+    cdef str route, backend
+    cdef str _server, _upstream_model
 
     cdef bint fit(self, Exchange_c exchange) except -1
+
+
+@cython.final
+cdef class _Asked:
+    cdef str _method, _path, _protocol, _said
+
+    cdef str by(self, Exchange_c exchange)
+
+
+cdef _Asked _asked
 
 
 @cython.locals(names=_Names, kept=Kept_c)

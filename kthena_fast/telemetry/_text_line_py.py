@@ -18,9 +18,6 @@ MODEL_SERVER: Final = "model_server"
 NO_WAIT: Final = " queue_time=0ms queue_position=0"
 """Of nearly every request, where any could have to wait."""
 
-_LONGEST_KEPT: Final = 64
-"""Characters up to which a path is remembered: those of the API."""
-
 _MOST_KEPT: Final = 65536
 """Combinations of names that are remembered; then all are forgotten."""
 
@@ -74,7 +71,7 @@ def text(exchange: Exchange, now: float) -> bytes:
         date,
         ticks - second * 1_000_000,
         zone,
-        names.request,
+        _asked.by(exchange),
         failure,
         names.route,
         pod,
@@ -97,18 +94,14 @@ def text(exchange: Exchange, now: float) -> bytes:
 
 
 class _Names:
-    """What a line says that only names decide: the same for many requests, whichever pod they go to."""
+    """What a line says that only names of objects decide: the same for many requests, whichever pod they go to."""
 
-    __slots__ = ("_method", "_path", "_protocol", "_server", "_upstream_model", "backend", "request", "route")
+    __slots__ = ("_server", "_upstream_model", "backend", "route")
 
     def __init__(self, exchange: Exchange) -> None:
-        self._path = exchange.path
-        self._server = exchange.server
-        self._upstream_model = exchange.upstream_model
-        self._method = exchange.method
-        self._protocol = exchange.protocol
         server = exchange.server
-        self.request = f"{exchange.method} {one_line.inside_quotes(exchange.path)} {exchange.protocol}"
+        self._server = server
+        self._upstream_model = exchange.upstream_model
         self.route = _fields(
             ("model_name", cut(exchange.model)),
             ("model_route", exchange.route),
@@ -122,14 +115,25 @@ class _Names:
 
     def fit(self, exchange: Exchange) -> bool:
         """Whether they are those of an exchange that matched the same."""
-        return (
-            self._path == exchange.path
-            and self._server == exchange.server
-            and self._upstream_model == exchange.upstream_model
-            and self._method == exchange.method
-            and self._protocol == exchange.protocol
-        )
+        return self._server == exchange.server and self._upstream_model == exchange.upstream_model
 
+
+class _Asked:
+    """What the last request asked for, as a line says it: nearly all requests ask for the same."""
+
+    __slots__ = ("_method", "_path", "_protocol", "_said")
+
+    def __init__(self) -> None:
+        self._method = self._path = self._protocol = self._said = ""
+
+    def by(self, exchange: Exchange) -> str:
+        if self._path != exchange.path or self._method != exchange.method or self._protocol != exchange.protocol:
+            self._method, self._path, self._protocol = exchange.method, exchange.path, exchange.protocol
+            self._said = f"{exchange.method} {one_line.inside_quotes(exchange.path)} {exchange.protocol}"
+        return self._said
+
+
+_asked: Final = _Asked()
 
 _known: dict[tuple[str, ...], _Names] = {}
 
@@ -139,7 +143,7 @@ def _names_of(exchange: Exchange) -> _Names:
     if kept is None:
         return _found(exchange)
     names: _Names | None = kept.names
-    # Another server's or another path's are found by all of their names.
+    # Another server's are found by all of their names.
     if names is None or not names.fit(exchange):
         names = kept.names = _found(exchange)
     return names
@@ -147,17 +151,9 @@ def _names_of(exchange: Exchange) -> _Names:
 
 def _found(exchange: Exchange) -> _Names:
     # Only names of objects are kept: what matched no route may be any name, a new one each time.
-    if not exchange.route or len(exchange.path) >= _LONGEST_KEPT:
+    if not exchange.route:
         return _Names(exchange)
-    key = (
-        exchange.path,
-        exchange.model,
-        exchange.server,
-        exchange.route,
-        exchange.upstream_model,
-        exchange.method,
-        exchange.protocol,
-    )
+    key = (exchange.model, exchange.server, exchange.route, exchange.upstream_model)
     names = _known.get(key)
     if names is None:
         if len(_known) >= _MOST_KEPT:

@@ -19,6 +19,7 @@ cdef class Value:
 @cython.final
 cdef class Histogram:
     cdef array _bounds, _counts
+    cdef double *_at
     cdef readonly double sum
 
     @cython.locals(number=double)

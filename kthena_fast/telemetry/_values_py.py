@@ -36,12 +36,13 @@ class Value:
 class Histogram:
     """Observations, counted by buckets."""
 
-    __slots__ = ("_bounds", "_counts", "sum")
+    __slots__ = ("_at", "_bounds", "_counts", "sum")
 
     def __init__(self, bounds: array[float]) -> None:
         """`bounds` are from `bounds_of`; the histograms of a metric share them."""
         self._bounds = bounds
         self._counts = buckets.zeros(bounds, len(bounds) + 1)
+        self._at = buckets.places(self._counts)
         self.sum = 0.0
         """Of what was observed."""
 
@@ -50,7 +51,7 @@ class Histogram:
         number = amount + 0.0
         if number - number != 0.0:
             raise ValueError("a metric's number is finite")
-        buckets.increment(self._counts, buckets.first_not_below(self._bounds, number))
+        buckets.increment(self._at, buckets.first_not_below(self._bounds, number))
         self.sum += number
 
     @property
