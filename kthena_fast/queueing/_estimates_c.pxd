@@ -19,6 +19,7 @@ cdef long long ENVELOPE_BYTES
 
 @cython.final
 cdef class Ratios:
+    cdef readonly dict answers
     cdef readonly double bytes_per_token
     cdef readonly double tokens_per_event
     cdef readonly double tokens_per_second
@@ -39,7 +40,7 @@ cdef double _step(double mean, double newest, double least, double most) except?
 
 @cython.final
 cdef class Answers:
-    cdef object model
+    cdef dict users
     cdef object user
     cdef double mean
     cdef Answers newer
@@ -50,12 +51,10 @@ cdef class Answers:
 cdef class RecentAnswers:
     cdef long long _most
     cdef long long _count
-    cdef dict _known
     cdef Answers _ring
 
-    @cython.locals(users=dict, known=Answers)
-    cpdef double mean(self, object model, object user) except? -1
-    @cython.locals(ring=Answers, users=dict, known=Answers)
-    cpdef learn(self, object model, object user, double tokens)
-    @cython.locals(users=dict)
+    @cython.locals(known=Answers)
+    cpdef double mean(self, dict users, object user) except? -1
+    @cython.locals(ring=Answers, known=Answers)
+    cpdef learn(self, dict users, object user, double tokens)
     cdef int _forget(self, Answers oldest) except -1

@@ -31,9 +31,11 @@ ENVELOPE_BYTES: Final = 200
 class Ratios:
     """What one model's requests have taught."""
 
-    __slots__ = ("bytes_per_token", "tokens_per_event", "tokens_per_second")
+    __slots__ = ("answers", "bytes_per_token", "tokens_per_event", "tokens_per_second")
 
     def __init__(self) -> None:
+        self.answers: dict[str, Answers] = {}
+        """By user; belongs to `RecentAnswers`."""
         self.bytes_per_token = BYTES_PER_TOKEN
         self.tokens_per_event = TOKENS_PER_EVENT
         self.tokens_per_second = TOKENS_PER_SECOND
@@ -96,9 +98,10 @@ def _step(mean: float, newest: float, least: float, most: float) -> float:
 class Answers:
     """The recent answers of one user of one model, in the chain from the newest to the oldest."""
 
-    __slots__ = ("mean", "model", "newer", "older", "user")
+    __slots__ = ("mean", "newer", "older", "user", "users")
 
-    model: str
+    users: dict[str, Answers]
+    """Of the same model."""
     user: str
     mean: float
     newer: Answers
@@ -106,36 +109,32 @@ class Answers:
 
 
 class RecentAnswers:
-    """The recent mean answer of each user of each model, in output tokens; the longest silent are forgotten first."""
+    """The recent mean answer of each user of each model, in output tokens; the longest silent are forgotten first.
 
-    __slots__ = ("_count", "_known", "_most", "_ring")
+    Those of a model's users are kept with what else its requests have taught (`Ratios.answers`), where a request finds
+    them without a look-up of its model.
+    """
+
+    __slots__ = ("_count", "_most", "_ring")
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._count = 0
-        self._known: dict[str, dict[str, Answers]] = {}
-        """By model and user: a tuple of both, made to look him up, would cost more than the look-ups."""
         # Of nobody: newer than it is the oldest, older than it is the newest. An OrderedDict costs four times as much.
         self._ring = Answers.__new__(Answers)
         self._ring.newer = self._ring.older = self._ring
 
-    def mean(self, model: str, user: str) -> float:
+    def mean(self, users: dict[str, Answers], user: str) -> float:
         """0.0 for a user who has had no answer yet."""
-        users = self._known.get(model)
-        if users is None:
-            return 0.0
         known = users.get(user)
         return 0.0 if known is None else known.mean
 
-    def learn(self, model: str, user: str, tokens: int) -> None:
+    def learn(self, users: dict[str, Answers], user: str, tokens: int) -> None:
         ring = self._ring
-        users = self._known.get(model)
-        if users is None:
-            users = self._known[model] = {}
         known = users.get(user)
         if known is None:
             known = Answers.__new__(Answers)
-            known.model = model
+            known.users = users
             known.user = user
             known.mean = tokens
             users[user] = known
@@ -154,8 +153,5 @@ class RecentAnswers:
     def _forget(self, oldest: Answers) -> None:
         oldest.newer.older = oldest.older
         oldest.older.newer = oldest.newer
-        users = self._known[oldest.model]
-        del users[oldest.user]
-        if not users:
-            del self._known[oldest.model]
+        del oldest.users[oldest.user]
         self._count -= 1

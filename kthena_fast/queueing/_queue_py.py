@@ -24,7 +24,7 @@ LONGEST_RETRY: Final = 3600
 class Queue:
     """Made by `Turns`; times are seconds of the loop's clock."""
 
-    __slots__ = ("called_at", "gates", "heap", "interval", "match", "meter", "model", "owner", "ratios")
+    __slots__ = ("called_at", "gate", "gates", "heap", "interval", "match", "meter", "model", "owner", "ratios")
 
     def __init__(
         self, owner: turns_room.Turns, match: Match, heap: heaps.Heap, ratios: estimates.Ratios, meter: Meter
@@ -40,6 +40,8 @@ class Queue:
         self.meter = meter
         self.gates: list[tuple[int, gates.Gate]] = []
         """What its requests may go through, each with its weight."""
+        self.gate: gates.Gate | None = None
+        """The only one of them; None: they are several or none."""
         self.interval = 0.0
         """Mean seconds between two turns while requests waited."""
         self.called_at = 0.0
@@ -69,6 +71,7 @@ class Meter:
         "_full",
         "_inflight",
         "_rebuilds",
+        "_rebuilds_seen",
         "_rekeys",
         "_rekeys_seen",
         "_size",
@@ -76,7 +79,8 @@ class Meter:
         "_user_full",
     )
 
-    def __init__(self, registry: Registry, model: str) -> None:
+    def __init__(self, registry: Registry, model: str, rebuilds: int) -> None:
+        """`rebuilds`: how often the window had moved on before there was a queue."""
         everybody = metrics.EVERYBODY
         self._size = registry.value(metrics.FAIRNESS_QUEUE_SIZE, model, everybody)
         self._duration = registry.histogram(metrics.FAIRNESS_QUEUE_DURATION, model, everybody)
@@ -84,6 +88,7 @@ class Meter:
         self._dequeued = registry.value(metrics.FAIRNESS_QUEUE_DEQUEUE, model, everybody)
         self._inflight = registry.value(metrics.FAIRNESS_QUEUE_INFLIGHT, model)
         self._rebuilds = registry.value(metrics.FAIRNESS_QUEUE_HEAP_REBUILD, model)
+        self._rebuilds_seen = rebuilds
         self._rekeys = registry.value(metrics.FAIRNESS_QUEUE_PRIORITY_REFRESH, model)
         self._rekeys_seen = 0
         self._timeouts = registry.value(metrics.FAIRNESS_QUEUE_TIMEOUTS, model)
@@ -120,9 +125,10 @@ class Meter:
     def rejected(self, reason: str) -> None:
         (self._user_full if reason == "user_queue_full" else self._full).add(1.0)
 
-    def rebuilt(self) -> None:
-        """The window moved on and the queue was put in order anew."""
-        self._rebuilds.number += 1.0
+    def rebuilt(self, total: int) -> None:
+        """How often the window has moved on so far, which put the queue in order anew."""
+        self._rebuilds.add(total - self._rebuilds_seen)
+        self._rebuilds_seen = total
 
     def rekeyed(self, total: int) -> None:
         """What one of the model's heaps has counted so far; the meter is that heap's own."""

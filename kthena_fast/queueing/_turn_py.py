@@ -130,7 +130,7 @@ class Turn(heaps.Ticket):
         exchange.prompt_estimate = self._input
         self._output = 0.0
         # The user's recent mean answer, charged in advance, within what this request allows.
-        mean = 0.0 if terms.answers is None else terms.answers.mean(queue.model, exchange.user)
+        mean = 0.0 if terms.answers is None else terms.answers.mean(queue.ratios.answers, exchange.user)
         self._reserved = self._within_limit(int(mean)) if mean > 0.0 else 0
 
     # What `Turns` calls
@@ -219,7 +219,7 @@ class Turn(heaps.Ticket):
             self._take(tokens_in, tokens_out)
             self.queue.ratios.learn(exchange)
             if self._terms.answers is not None:
-                self._terms.answers.learn(self.queue.model, exchange.user, tokens_out)
+                self._terms.answers.learn(self.queue.ratios.answers, exchange.user, tokens_out)
         elif 400 <= exchange.status < 500:
             # The engine refused it and read no prompt; the request itself still counts, where requests do. It also
             # keeps those whom an engine does not know from using up what the user they name may have.

@@ -8,6 +8,7 @@ from kthena_fast.queueing cimport _gates_c as gates
 from kthena_fast.queueing cimport _queue_c as queues
 from kthena_fast.queueing cimport _turn_c as turn_room
 from kthena_fast.queueing._queue_c cimport Queue
+from kthena_fast.routing._snapshot_c cimport Match as Match_c
 
 cdef double UNITS
 cdef long long EXACT_POSITIONS
@@ -21,6 +22,7 @@ cdef class Turns:
     cdef readonly str policy
     cdef readonly object shares
     cdef readonly dict queues
+    cdef readonly long long rebuilds
     cdef readonly dict server_gates
     cdef bint _all_equal
     cdef object _equal
@@ -39,12 +41,13 @@ cdef class Turns:
     cdef object _sweeper
 
     @cython.locals(queue=Queue, gate=gates.Gate, turn=turn_room.Turn)
-    cpdef turn_room.Turn enter(self, Exchange exchange, object match, double now)
+    cpdef turn_room.Turn enter(self, Exchange exchange, Match_c match, double now)
     @cython.locals(exchange=Exchange, queue=Queue)
     cdef int _enter(self, turn_room.Turn turn, object now, bint at_once) except -1
     cdef object _refusal(self, Queue queue, object full)
     @cython.locals(queue=Queue, gate=gates.Gate, now=double, waiting="long long")
     cdef int _arrive(self, turn_room.Turn turn) except -1
+    @cython.locals(gate=gates.Gate)
     cdef gates.Gate _open_gate(self, Queue queue, double now)
     @cython.locals(heap=heaps.Heap, ticket=heaps.Ticket, turn=turn_room.Turn, queue=Queue, waited=double)
     cdef bint _call(self, gates.Gate gate, double now) except -1

@@ -50,7 +50,7 @@ class Turns:
         "_all_equal", "_draw", "_equal", "_limit", "_loop", "_max_qps", "_max_queue",
         "_max_queue_per_user",
         "_model_gates", "_ratios", "_report", "_snapshot", "_sweeper", "_timeout", "_timers", "ledger", "policy",
-        "queues", "server_gates", "shares", "terms", "window",
+        "queues", "rebuilds", "server_gates", "shares", "terms", "window",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +87,8 @@ class Turns:
         self.shares = shares.EQUAL
         self._all_equal = True
         self.queues: dict[Destination, queues.Queue] = {}
+        self.rebuilds = 0
+        """How often the window has moved on, and put all queues in order anew."""
         self.server_gates: dict[str, gates.ServerGate] = {}
         self._model_gates: dict[str, gates.ModelGate] = {}
         self._ratios: dict[str, estimates.Ratios] = {}
@@ -208,17 +210,17 @@ class Turns:
 
     def _open_gate(self, queue: queues.Queue, now: float) -> gates.Gate | None:
         """One that has room now, drawn by weight."""
-        if len(queue.gates) == 1:
-            gate = queue.gates[0][1]
+        gate = queue.gate
+        if gate is not None:
             return gate if gate.has_room(now) else None
         open_gates = [entry for entry in queue.gates if entry[1].has_room(now)]
         if len(open_gates) < 2:
             return open_gates[0][1] if open_gates else None
         point = self._draw() * sum([weight for weight, _ in open_gates])
-        for weight, gate in open_gates:
+        for weight, drawn in open_gates:
             point -= weight
             if point < 0:
-                return gate
+                return drawn
         return open_gates[-1][1]
 
     # The call
@@ -360,8 +362,7 @@ class Turns:
             self.call_waiting(gate)
 
     def _on_turned(self) -> None:
-        for queue in self.queues.values():
-            queue.meter.rebuilt()
+        self.rebuilds += 1
 
     # Queues and gates
 
@@ -376,10 +377,12 @@ class Turns:
         model = match.model
         heap = heaps.Heap(self.ledger, model, self.policy, most=self._max_queue, most_per_user=self._max_queue_per_user)
         ratios = self._ratios.setdefault(model, estimates.Ratios())
-        queue = queues.Queue(self, match, heap, ratios, self._report.meter(model))
+        queue = queues.Queue(self, match, heap, ratios, self._report.meter(model, self.rebuilds))
         for weight, gate in self._gates_of(match):
             queue.gates.append((weight, gate))
             gate.queues.add(queue)
+        if len(queue.gates) == 1:
+            queue.gate = queue.gates[0][1]
         heap.compete([gate.rivals for _, gate in queue.gates])
         self.queues[match.destination] = queue
         return queue

@@ -22,8 +22,9 @@ class Report:
         self._registry = registry
         self._top_users = top_users
 
-    def meter(self, model: str) -> Meter:
-        return Meter(self._registry, model)
+    def meter(self, model: str, rebuilds: int) -> Meter:
+        """`rebuilds`: as `Turns.rebuilds` has them."""
+        return Meter(self._registry, model, rebuilds)
 
     def watch(self, turns: Turns) -> None:
         """Have each scrape show how service is spread."""
@@ -34,6 +35,7 @@ class Report:
         registry, ledger = self._registry, turns.ledger
         gaps: dict[str, float] = {}
         for queue in turns.queues.values():
+            queue.meter.rebuilt(turns.rebuilds)
             queue.meter.rekeyed(queue.heap.rekeyed)
             gaps[queue.model] = max(gaps.get(queue.model, 0.0), queue.heap.gap())
         registry.value(metrics.FAIRNESS_EVICTIONS).set(ledger.evictions)

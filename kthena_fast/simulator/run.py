@@ -14,7 +14,7 @@ from typing import Final
 
 from kthena_fast.core.heap import Heap
 from kthena_fast.core.ledger import Ledger
-from kthena_fast.queueing.estimates import RecentAnswers
+from kthena_fast.queueing.estimates import Ratios, RecentAnswers
 from kthena_fast.queueing.tariff import Tariff
 from kthena_fast.simulator import measures, permits
 from kthena_fast.simulator.arrivals import MINUTE, SECOND, Arrival, Workload
@@ -73,6 +73,7 @@ class _Run:
         self._ledger = Ledger(setup.window / SECOND, max(len(workload.clients), 1), seed=0)
         self._heap = Heap(self._ledger, MODEL, policy.order, most=MOST_QUEUED, most_per_user=MOST_QUEUED)
         self._standings = [self._ledger.standing(float(client.share), client.rank) for client in workload.clients]
+        self._ratios = Ratios()
         self._answers = RecentAnswers(max(len(workload.clients), 1))
         self._accepted: list[deque[int]] = [deque() for _ in workload.clients]
         self._waiting = [0] * len(workload.clients)
@@ -206,7 +207,7 @@ class _Run:
         if self._policy.reserve == "oracle":
             request.reserved = arrival.output
         elif self._policy.reserve == "mean":
-            mean = int(self._answers.mean(MODEL, self._workload.clients[arrival.client].name))
+            mean = int(self._answers.mean(self._ratios.answers, self._workload.clients[arrival.client].name))
             request.reserved = min(mean, arrival.limit)
         if self._policy.reserve:
             self.records.worst_estimate = max(self.records.worst_estimate, abs(request.reserved - arrival.output))
@@ -242,4 +243,4 @@ class _Run:
         request.leave()
         self._out -= 1
         self._permits.give_back(arrival)
-        self._answers.learn(MODEL, self._workload.clients[arrival.client].name, arrival.output)
+        self._answers.learn(self._ratios.answers, self._workload.clients[arrival.client].name, arrival.output)

@@ -131,18 +131,20 @@ def test_the_envelope_of_an_answer_is_no_output(estimates: Any) -> None:
 
 def test_the_mean_answer_is_of_each_user_of_each_model(estimates: Any) -> None:
     answers = estimates.RecentAnswers(10)
-    answers.learn("m", "alice", 100)
-    answers.learn("m", "alice", 200)
-    assert answers.mean("m", "alice") == 125.0
-    assert answers.mean("m", "bob") == answers.mean("n", "alice") == 0.0
+    one, another = estimates.Ratios().answers, estimates.Ratios().answers
+    answers.learn(one, "alice", 100)
+    answers.learn(one, "alice", 200)
+    assert answers.mean(one, "alice") == 125.0
+    assert answers.mean(one, "bob") == answers.mean(another, "alice") == 0.0
 
 
 def test_whoever_was_silent_longest_is_forgotten_first(estimates: Any) -> None:
     answers = estimates.RecentAnswers(2)
-    for user in ("alice", "bob", "alice", "carol"):
-        answers.learn("m", user, 7)
-    assert answers.mean("m", "bob") == 0.0
-    assert answers.mean("m", "alice") == answers.mean("m", "carol") == 7.0
+    one, another = estimates.Ratios().answers, estimates.Ratios().answers
+    for users, user in ((one, "alice"), (another, "bob"), (one, "alice"), (one, "carol")):
+        answers.learn(users, user, 7)
+    assert answers.mean(one, "alice") == answers.mean(one, "carol") == 7.0
+    assert not another
 
 
 @given(
@@ -163,9 +165,9 @@ def test_twins_learn_the_same(estimates: Any, answers: list[tuple[int, int, int,
             exchange.input_tokens, exchange.output_tokens, exchange.events = tokens, produced, events
             exchange.forwarded, exchange.upstream_ended = 100.0, 100.0 + seconds
             ratios.learn(exchange)
-            means.learn("m", user, produced)
+            means.learn(ratios.answers, user, produced)
             guesses = ratios.output_tokens_of_bytes(tokens), ratios.output_tokens_of_seconds(seconds)
-            steps.append((ratios.input_tokens(exchange, 1000), *guesses, means.mean("m", user)))
+            steps.append((ratios.input_tokens(exchange, 1000), *guesses, means.mean(ratios.answers, user)))
             steps.append((ratios.bytes_per_token, ratios.tokens_per_event, ratios.tokens_per_second))
         learned.append(steps)
     assert learned[0] == learned[1]
