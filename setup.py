@@ -53,6 +53,24 @@ TWINS: tuple[str, ...] = (
     "wire/usage",
 )
 
+MADE_FOR_EACH_REQUEST = frozenset(
+    {
+        "exchange/record",
+        "gateway/journey",
+        "telemetry/requests",
+        "upstream/forward",
+        "upstream/relay",
+        "wire/fields",
+        "wire/heads",
+        "wire/peek_walk",
+        "wire/usage",
+    }
+)
+"""Twins whose objects come and go with each request: what was freed is kept for the next one."""
+
+KEPT_FREE = 256
+"""Objects of each of their classes."""
+
 NO_EXTENSIONS = bool(os.environ.get("KTHENA_FAST_NO_EXTENSIONS")) or sys.implementation.name != "cpython"
 
 C_FILES = Path("build/cython")
@@ -78,7 +96,12 @@ def with_cimported(types: Path, found: set[Path]) -> set[Path]:
 def compiled_twins() -> list[Extension]:
     # Imported here so that a pure build needs no Cython.
     from Cython.Build import cythonize
+    from Cython.Compiler import Options
 
+    # Cython hears `@cython.freelist` on a class in a .pyx only, not in the .pxd of a .py, and knows no such directive
+    # for a module; what is one for every class of it is obeyed all the same. A class that has another one for its base
+    # says `@cython.freelist(0)`, since only the base could have one.
+    Options.get_directive_defaults().setdefault("freelist", 0)
     extensions: list[Extension] = []
     for twin in TWINS:
         room, name = twin.split("/")
@@ -97,6 +120,7 @@ def compiled_twins() -> list[Extension]:
                 "annotation_typing": False,
                 # For who writes a twin (`cython -a`), not for who installs one.
                 "show_performance_hints": False,
+                "freelist": KEPT_FREE if twin in MADE_FOR_EACH_REQUEST else 0,
             },
         )
     return extensions

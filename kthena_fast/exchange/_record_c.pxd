@@ -6,7 +6,6 @@ cdef class Kept:
 
 
 @cython.final
-@cython.freelist(256)
 cdef class Exchange:
     # arrival
     cdef public str method, path, query, protocol, peer, client, scheme

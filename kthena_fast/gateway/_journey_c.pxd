@@ -20,7 +20,6 @@ cdef class Journey
 
 
 @cython.final
-@cython.freelist(256)
 cdef class Passage:
     cdef Journey _journey
     cdef object _rest

@@ -19,6 +19,7 @@ cdef class Gate:
     cpdef object server(self)
 
 
+@cython.freelist(0)
 cdef class ServerGate(Gate):
     cdef object _limit
     cdef object _server
@@ -32,6 +33,7 @@ cdef class ServerGate(Gate):
     cpdef object server(self)
 
 
+@cython.freelist(0)
 cdef class ModelGate(Gate):
     cdef readonly double interval
     cdef readonly double ready_at

@@ -28,6 +28,7 @@ cdef class Terms:
     cdef Py_ssize_t cost(self, long long tokens_in, double tokens_out) except -1
 
 
+@cython.freelist(0)
 @cython.final
 cdef class Turn(heaps.Ticket):
     cdef Terms _terms

@@ -55,6 +55,7 @@ cdef class Target:
     cdef public bint is_provider
 
 
+@cython.freelist(0)
 @cython.final
 cdef class Match(record.Kept):
     # What each request looks at, side by side with what is kept.

@@ -38,7 +38,6 @@ cdef class Series:
 
 
 @cython.final
-@cython.freelist(256)
 cdef class Meter:
     cdef RequestMetrics _metrics
     cdef Exchange_c _exchange

@@ -12,7 +12,6 @@ cdef object _DONE, _CUT
 
 
 @cython.final
-@cython.freelist(256)
 cdef class Request:
     cdef readonly bytes method, target, lines, body
     cdef readonly bint strip_usage
@@ -33,7 +32,6 @@ cdef class Forwarder:
 
 
 @cython.final
-@cython.freelist(256)
 cdef class Forwarding:
     cdef Forwarder _forwarder
     cdef Exchange_c _exchange

@@ -15,7 +15,6 @@ cdef object _LENGTH, _CHUNKED, _CLOSE, _DONE
 
 
 @cython.final
-@cython.freelist(256)
 cdef class Relay:
     cdef readonly object outcome
     cdef readonly str detail

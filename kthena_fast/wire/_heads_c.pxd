@@ -9,7 +9,6 @@ cdef int _LF
 
 
 @cython.final
-@cython.freelist(64)
 cdef class Head:
     cdef readonly bytes target
     cdef readonly int status

@@ -47,7 +47,6 @@ cdef bytes _SHORT
 
 
 @cython.final
-@cython.freelist(256)
 cdef class Peek:
     cdef bint _escaped
     cdef Py_ssize_t _less

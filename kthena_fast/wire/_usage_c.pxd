@@ -20,7 +20,6 @@ cdef class Usage:
 
 
 @cython.final
-@cython.freelist(256)
 cdef class Tail:
     cdef Py_ssize_t _limit
     cdef object _pieces
