@@ -18,6 +18,9 @@ MOST_EVENTS: Final = 256
 """Sockets that something happened to, and as many that wait in line, are served in one turn of the loop, before timers
 and tasks have theirs."""
 
+NEXT_ADDRESS: Final = 0.25
+"""Seconds after which the next address of a host is tried beside the last; what RFC 8305 recommends."""
+
 _EDGES: Final = select.EPOLLIN | select.EPOLLPRI | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
 
@@ -70,7 +73,7 @@ class Sockets:
 
     async def connect(self, factory: Callable[[], Any], host: str, port: int) -> Stream:
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        opened = await aiohappyeyeballs.start_connection(found, loop=self._loop)
+        opened = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS, loop=self._loop)
         return self.adopt(opened, factory)
 
     def close(self) -> None:

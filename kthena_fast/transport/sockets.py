@@ -6,7 +6,8 @@ happened, each by one `recv` and one `send`, without anything in between. What i
 
 - `adopt(opened, factory)` makes a `Stream` of a connected socket, whose owner it is from then on, and tells the new
   protocol of it. TCP_NODELAY is set.
-- `await connect(factory, host, port)` connects to one of a host's addresses first; OSError when none can be reached.
+- `await connect(factory, host, port)` connects to the address of a host that answers first (RFC 8305); OSError when
+  none does.
 - `listener.Listener` does so with what comes to a listening socket.
 - `close()` watches no more and cuts off what is open.
 

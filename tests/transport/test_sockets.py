@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +48,24 @@ async def test_a_connection_that_is_not_to_be_had_is_an_os_error(
         await ours.sockets.connect(Told, host, 1)
 
 
-async def test_giving_up_while_it_connects_leaves_nothing_open(ours: Ours) -> None:
-    # A full backlog: the kernel answers no further connection.
-    with socket.socket() as full:
+@contextlib.contextmanager
+def silent() -> Iterator[tuple[str, int]]:
+    """An address that answers nobody: its backlog is full."""
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(full.getsockname())
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield full.getsockname()
+
+
+async def test_giving_up_while_it_connects_leaves_nothing_open(ours: Ours) -> None:
+    with silent() as address:
         before = descriptors()
-        connecting = asyncio.create_task(ours.sockets.connect(Told, *full.getsockname()))
+        connecting = asyncio.create_task(ours.sockets.connect(Told, *address))
         await until(lambda: descriptors() > before)
         await turns()
         connecting.cancel()
@@ -64,8 +73,25 @@ async def test_giving_up_while_it_connects_leaves_nothing_open(ours: Ours) -> No
             await connecting
         # The loop gives a descriptor back when it has turned.
         await until(lambda: descriptors() == before)
-        for one in waiting:
-            one.close()
+
+
+async def test_an_address_that_answers_nobody_holds_up_no_other(ours: Ours, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await listening(b"hello")
+    with silent() as address:
+        loop = asyncio.get_running_loop()
+        found = [address, server.sockets[0].getsockname()]
+
+        async def resolve(host: str, port: int, **_: object) -> list[Any]:
+            # The loop asks this for each address, too.
+            addresses = found if host == "two.example" else [(host, port)]
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", one) for one in addresses]
+
+        monkeypatch.setattr(loop, "getaddrinfo", resolve)
+        told = Told()
+        await ours.sockets.connect(lambda: told, "two.example", 80)
+        await told.until_lost()
+        assert told.data == b"hello"
+    server.close()
 
 
 async def test_a_factory_that_fails_leaves_nothing_open(ours: Ours) -> None:
