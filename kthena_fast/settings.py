@@ -16,7 +16,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticUndefined
@@ -103,13 +103,17 @@ Window = Annotated[
     float, BeforeValidator(_seconds), Field(ge=60, le=3600), Allowed("a duration from 1m to 1h", durations.show)
 ]
 Weight = Annotated[float, BeforeValidator(_finite), Field(ge=0), Allowed("a finite number of 0 or more")]
-Count = Annotated[int, Field(ge=0), Allowed("a whole number of 0 or more")]
-PositiveCount = Annotated[int, Field(gt=0), Allowed("a whole number above 0")]
+MOST: Final = 2**63 - 1
+"""Of what is counted in C; upstream's own limit."""
+
+Count = Annotated[int, Field(ge=0, le=MOST), Allowed("a whole number of 0 or more, below 2^63")]
+PositiveCount = Annotated[int, Field(gt=0, le=MOST), Allowed("a whole number above 0 and below 2^63")]
+Queued = Annotated[int, Field(ge=1, le=2**24), Allowed("a whole number from 1 to 16777216")]
 Size = Annotated[
     int,
     BeforeValidator(_bytes),
-    Field(gt=0),
-    Allowed("a number of bytes above 0, such as 65536, 64KiB or 32MiB", _write_bytes),
+    Field(gt=0, le=MOST),
+    Allowed("a number of bytes above 0, such as 65536, 64KiB or 32MiB, and below 2^63", _write_bytes),
 ]
 Networks = Annotated[
     tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...],
@@ -201,7 +205,9 @@ class Settings(BaseModel):
     """Longest wait for a turn; beyond it: 504."""
     fairness_max_concurrent: Count = 0
     """Above 0: that many requests at once per ModelServer. 0: see fairness_max_qps."""
-    fairness_max_qps: Annotated[int | None, Field(gt=0), Allowed("a whole number above 0")] = None
+    fairness_max_qps: Annotated[int | None, Field(gt=0, le=MOST), Allowed("a whole number above 0 and below 2^63")] = (
+        None
+    )
     """Set: upstream's mode of so many turns a second for each model. Unset: permits follow the engines (`auto`)."""
     fairness_pod_concurrency: PositiveCount = 32
     """Where `auto` starts: requests at once per pod."""
@@ -213,15 +219,17 @@ class Settings(BaseModel):
     """Upstream's; of no effect here, since the order is always current."""
     fairness_rebuild_threshold: PositiveCount = 64
     """Upstream's; of no effect here, since the order is always current."""
-    fairness_max_queue: PositiveCount = 10_000
+    fairness_max_queue: Queued = 10_000
     """Waiting requests of one model and one list of targets, which have a queue of their own; beyond it: 429."""
-    fairness_max_queue_per_user: PositiveCount = 1_000
+    fairness_max_queue_per_user: Queued = 1_000
     """Waiting requests of one user for one model and one list of targets; beyond it: 429."""
-    fairness_max_users: Annotated[int, Field(ge=1, le=2**24), Allowed("a whole number from 1 to 16777216")] = 100_000
+    fairness_max_users: Queued = 100_000
     """Rows of the ledger; above it the idle row with least service goes."""
     fairness_top_users: Annotated[int, Field(ge=0, le=512), Allowed("a whole number from 0 to 512")] = 10
     """Users named in metrics, per model."""
-    fairness_image_tokens: Count = 1_000
+    fairness_image_tokens: Annotated[int, Field(ge=0, le=2**31 - 1), Allowed("a whole number from 0 to 2147483647")] = (
+        1_000
+    )
     """Estimated input tokens of an image."""
     fairness_user_sources: Annotated[
         tuple[str, ...],

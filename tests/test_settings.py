@@ -80,6 +80,10 @@ def test_an_empty_value_counts_as_absent() -> None:
         ("FAIRNESS_MAX_CONCURRENT", "1.5", "a whole number of 0 or more"),
         ("FAIRNESS_MAX_QPS", "0", "a whole number above 0"),
         ("FAIRNESS_QUEUE_TIMEOUT", "0s", "a duration above 0"),
+        ("FAIRNESS_MAX_CONCURRENT", "9223372036854775808", "a whole number of 0 or more, below 2^63"),
+        ("FAIRNESS_MAX_QPS", "9223372036854775808", "a whole number above 0 and below 2^63"),
+        ("FAIRNESS_IMAGE_TOKENS", "2147483648", "a whole number from 0 to 2147483647"),
+        ("MAX_BODY_BYTES", "8EiB", "and below 2^63"),
         ("ACCESS_LOG_ENABLED", "yes", "true or false"),
         ("ACCESS_LOG_FORMAT", "xml", "text or json"),
         ("MAX_BODY_BYTES", "0", "a number of bytes above 0"),
@@ -114,9 +118,11 @@ def test_the_session_boost_that_is_not_built_refuses_to_start() -> None:
         read(ENABLE_SESSION_BOOST="true")
 
 
-def test_the_bounds_of_users_are_those_of_the_ledger() -> None:
+def test_the_bounds_of_users_and_of_who_waits_are_those_of_the_ledger() -> None:
     for variable, most in (
         ("FAIRNESS_MAX_USERS", _ledger_py.MOST_ROWS),
+        ("FAIRNESS_MAX_QUEUE", _ledger_py.MOST_ROWS),
+        ("FAIRNESS_MAX_QUEUE_PER_USER", _ledger_py.MOST_ROWS),
         ("FAIRNESS_TOP_USERS", _ledger_py.BOARD // 2),
     ):
         assert getattr(read(**{variable: str(most)})[0], variable.lower()) == most
