@@ -2,9 +2,15 @@
 #
 # The GIL is held: the calls do not wait, and the place that is read into is one for the process.
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE, _PyBytes_Resize
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
+from cpython.object cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
+
+cdef extern from "Python.h":
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t) except NULL
+    char *place_of "PyBytes_AS_STRING"(PyObject *)
+    void let_go "Py_DECREF"(PyObject *)
 
 cdef extern from *:
     """
@@ -47,6 +53,30 @@ cdef inline bytes receive(int descriptor):
             return None
         if errno != EINTR:
             PyErr_SetFromErrno(OSError)
+        PyErr_CheckSignals()
+
+
+cdef inline bytes receive_much(int descriptor):
+    cdef PyObject *data
+    cdef Py_ssize_t size
+    cdef bint interrupted
+    while True:
+        data = new_bytes(NULL, MOST_READ)
+        size = recv(descriptor, place_of(data), MOST_READ, 0)
+        if size >= 0:
+            _PyBytes_Resize(&data, size)
+            received = <bytes> data
+            let_go(data)
+            return received
+        if errno != EAGAIN and errno != EINTR:
+            try:
+                PyErr_SetFromErrno(OSError)
+            finally:
+                let_go(data)
+        interrupted = errno == EINTR
+        let_go(data)
+        if not interrupted:
+            return None
         PyErr_CheckSignals()
 
 

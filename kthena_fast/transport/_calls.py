@@ -20,6 +20,10 @@ def receive(descriptor: int) -> bytes | None:
         return None
 
 
+receive_much = receive
+"""The same where much is awaited: in C what comes is written into place, not copied there, for a little more."""
+
+
 def send(descriptor: int, data: bytes, at: int) -> int:
     """How many of the bytes from ``at`` on the kernel took."""
     try:

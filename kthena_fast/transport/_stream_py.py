@@ -24,6 +24,9 @@ from typing import Any, Final, Protocol
 
 from kthena_fast.transport import _calls as calls
 
+MUCH: Final = 32 * 1024
+"""Bytes of a piece behind which as many are awaited."""
+
 READS_AT_ONCE: Final = 4
 """Pieces of `_calls.MOST_READ` bytes that one connection may take before others have their turn."""
 
@@ -60,6 +63,7 @@ class Stream:
         "_is_full",
         "_is_in_line",
         "_is_losing",
+        "_is_much",
         "_is_paused",
         "_keeper",
         "_loop",
@@ -87,6 +91,8 @@ class Stream:
         self._has_more = False
         """Something may have come of which no edge will tell."""
         self._is_in_line = False
+        self._is_much = False
+        """Whether the last piece was a large one."""
         self._has_ended = False
         # writing
         self._waiting: deque[bytes] = deque()
@@ -250,7 +256,7 @@ class Stream:
         most = calls.MOST_READ
         for _ in range(READS_AT_ONCE):
             try:
-                data = calls.receive(self._descriptor)
+                data = calls.receive_much(self._descriptor) if self._is_much else calls.receive(self._descriptor)
             except OSError as failure:
                 self._fail(failure)
                 return
@@ -259,6 +265,7 @@ class Stream:
             if not data:
                 self._on_end()
                 return
+            self._is_much = len(data) >= MUCH
             try:
                 self._receive(data)
             except (KeyboardInterrupt, SystemExit):

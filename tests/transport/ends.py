@@ -109,6 +109,10 @@ class Told(asyncio.Protocol):
         count = len(self.calls)
         await until(lambda: len(self.calls) > count)
 
+    def has(self, data: bytes) -> bool:
+        """Whether this is all that it was told."""
+        return self.data == data
+
     async def until_lost(self) -> None:
         async with asyncio.timeout(PATIENCE):
             await self.lost

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import socket
+import sys
 from typing import Any
 
 import pytest
@@ -23,6 +25,46 @@ async def test_what_is_sent_arrives_whole_and_in_order(maker: Maker) -> None:
         await until(lambda: len(told.data) == len(MUCH))
         assert told.data == MUCH
         assert told.calls[0] == "made"
+
+
+@pytest.mark.parametrize("last", [b"", b"small"])
+async def test_behind_a_large_piece_whatever_comes_arrives(maker: Maker, last: bytes) -> None:
+    async with connected(maker) as (told, _, peer):
+        for size in (100_000, 200_000, 300_000):
+            whole = told.data + MUCH[:size]
+            await peer.send(MUCH[:size])
+            await until(functools.partial(told.has, whole))
+            await peer.send(last)
+            await until(functools.partial(told.has, whole + last))
+        peer.shut()
+        await told.until_lost()
+        assert (told.calls[-2:], told.failure) == (["eof", "lost"], None)
+
+
+async def test_a_reset_behind_a_large_piece_is_told_as_the_failure(maker: Maker) -> None:
+    async with connected(maker) as (told, _, peer):
+        await peer.send(MUCH[:100_000])
+        await until(lambda: len(told.data) == 100_000)
+        peer.reset()
+        await told.until_lost()
+        assert isinstance(told.failure, ConnectionResetError)
+
+
+async def test_a_small_piece_behind_a_large_one_holds_only_its_own_memory(ours: Ours) -> None:
+    class Keeping(Told):
+        last = b""
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.last = data
+
+    told = Keeping()
+    async with connected(ours, told) as (_, _, peer):
+        await peer.send(MUCH[:100_000])
+        await until(lambda: len(told.data) == 100_000)
+        await peer.send(b"small")
+        await until(lambda: told.last == b"small")
+        assert sys.getsizeof(told.last) == sys.getsizeof(b"small")
 
 
 async def test_what_came_before_the_transport_is_received(maker: Maker) -> None:
