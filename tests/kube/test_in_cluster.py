@@ -19,7 +19,7 @@ from tests.conftest import running_kube_apiserver
 from tests.gateway import processes
 from tests.kube import apiserver
 from tests.kube.apiserver import KubeApiServer
-from tests.kube.test_reflector import Kept, reflecting
+from tests.kube.kept import Kept, reflecting
 
 ACCOUNT = "gateway"
 

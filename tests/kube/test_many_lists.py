@@ -14,7 +14,7 @@ from kthena_fast.kube import client, reflector
 from kthena_fast.kube.client import Client
 from tests.kube import breaking
 from tests.kube.breaking import PATH
-from tests.kube.test_reflector import Kept, reflecting
+from tests.kube.kept import Kept, reflecting
 
 MANY = 3 * client.PAGES_AT_ONCE
 

@@ -8,8 +8,8 @@ from aiohttp import web
 from kthena_fast.kube import reflector
 from kthena_fast.kube.client import Client
 from tests.kube import breaking
-from tests.kube.breaking import PATH
-from tests.kube.test_reflector import PATIENCE, Kept, event, reflecting
+from tests.kube.breaking import PATH, event
+from tests.kube.kept import PATIENCE, Kept, reflecting
 
 GONE = f"watching {PATH}: what was listed is too old to be watched (410), again and again"
 ENDS = f"watching {PATH}: it ends at once, again and again"
