@@ -133,7 +133,7 @@ SETTING_OF = {
 @pytest.mark.parametrize("kind", SETTING_OF)
 @given(data=st.data())
 def test_what_the_schema_takes_the_gateway_takes(kind: str, data: st.DataObject) -> None:
-    """No value passes that ends the gateway at its start. (Proxies: test_refusals.py, with a template.)"""
+    """No value passes that ends the gateway at its start. (Proxies: test_gateway_values.py, with a template.)"""
     allowed = values.KINDS[kind]["if"]
     patterns = [allowed["pattern"]] if "pattern" in allowed else [part["pattern"] for part in allowed["allOf"]]
     text = data.draw(st.from_regex(patterns[0].removesuffix("$") + r"\Z", fullmatch=True))
