@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
 
 from tests.charts import helm
@@ -87,3 +88,11 @@ def foreign_schemas() -> Iterator[helm.Object]:
     """The CRDs of what the chart makes objects of and does not bring: cert-manager's and the Prometheus operator's."""
     for file in sorted(binaries.schemas().glob("*.yaml")):
         yield YAML(typ="safe", pure=True).load(file.read_text())
+
+
+def install_foreign_schemas(server: KubeApiServer) -> None:
+    """Skips the test where they are not on this machine."""
+    try:
+        server.install_crds(foreign_schemas())
+    except binaries.Missing as missing:
+        pytest.skip(str(missing))

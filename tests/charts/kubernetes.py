@@ -1,7 +1,7 @@
 """Kubernetes' own types, as values pass them on: JSON Schemas that refuse a field which the type does not have.
 
 `kubernetes.json` is what an API server's OpenAPI says of them, without the prose. `python -m tests.charts.kubernetes`
-writes it anew, for a newer Kubernetes (docs/developing.md); test_on_a_cluster.py compares.
+writes it anew, for a newer Kubernetes (docs/developing.md); on_a_cluster/test_objects.py compares.
 """
 
 from __future__ import annotations
