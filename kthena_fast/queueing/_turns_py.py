@@ -391,6 +391,9 @@ class Turns:
         """Its routes are gone: it gets no more permits."""
         for _, gate in queue.gates:
             gate.queues.remove(queue)
+        # No scrape will ask it any more.
+        queue.meter.rebuilt(self.rebuilds)
+        queue.meter.rekeyed(queue.heap.rekeyed)
         queue.owner = None
         queue.heap.compete([])
 

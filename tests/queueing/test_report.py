@@ -55,6 +55,20 @@ async def test_turns_of_the_ring_are_counted() -> None:
     assert desk.metric("kthena_router_fairness_queue_heap_rebuild_total", model="m") == 10
 
 
+async def test_what_a_queue_counted_is_told_when_another_takes_its_place() -> None:
+    desk = Desk(one_server(), permits=2, timeout=1000.0)
+    desk.turns.start()
+    streaming, _ = await desk.come("a"), await desk.come("holder")
+    await desk.come("a")
+    streaming.turn.on_events(3)
+    desk.advance(10 * desk.turns.ledger.width)
+    desk.turns.stop()
+    servers = given.server("s", "10.0.0.1:8000"), given.server("t", "10.0.0.2:8000")
+    desk.change(given.snapshot(given.route("r", given.to(s=1, t=1)), *servers))
+    assert desk.metric("kthena_router_fairness_queue_heap_rebuild_total", model="m") == 10
+    assert desk.metric("kthena_router_fairness_queue_priority_refresh_total", model="m") == 1
+
+
 async def test_sweeping_forgets_users_one_window_after_their_last_charge() -> None:
     desk = Desk(one_server())
     desk.turns.start()
