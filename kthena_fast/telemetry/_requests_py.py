@@ -66,9 +66,10 @@ class Series:
         # Made at first use: most models are never streamed from, or never retried.
         self._first_token: Histogram | None = None
         self._retries: Value | None = None
-        # By status and error type; those of the last end are at hand.
+        # By status and error type; those of the last end are at hand. Before it they are not there, and no end is like
+        # that: a record's status is 0 until there is an answer.
         self._outcomes: dict[tuple[int, str], tuple[Value, Histogram]] = {}
-        self._status, self._error_type = 0, ""
+        self._status, self._error_type = -1, ""
         self._requests: Value
         self._duration: Histogram
 

@@ -51,6 +51,14 @@ def test_a_request_that_was_served(registry: Registry, requests: RequestMetrics)
     assert values(registry, metrics.REFUSED_REQUESTS) == {}
 
 
+def test_the_first_end_of_a_series_may_say_nothing(registry: Registry, requests: RequestMetrics) -> None:
+    series = requests.request(("chat", CHAT, "", "", "", ""))
+    for status, error_type in ((0, ""), (0, ""), (200, ""), (0, "")):
+        series.ended(status, error_type, 1.0)
+    counted = {labels[2:4]: count for labels, count in values(registry, metrics.REQUESTS).items()}
+    assert counted == {("0", ""): 3, ("200", ""): 1}
+
+
 def test_input_tokens_are_the_engines_once_it_told_them(registry: Registry, requests: RequestMetrics) -> None:
     requests.observe_end(exchange(input_tokens=17), 0.0)
     assert values(registry, metrics.TOKENS)["chat", CHAT, "input", *DESTINATION] == 17
