@@ -124,12 +124,14 @@ class _Asked:
     __slots__ = ("_method", "_path", "_protocol", "_said")
 
     def __init__(self) -> None:
-        self._method = self._path = self._protocol = self._said = ""
+        self._method = self._path = self._protocol = ""
+        self._said = "  "
 
     def by(self, exchange: Exchange) -> str:
         if self._path != exchange.path or self._method != exchange.method or self._protocol != exchange.protocol:
-            self._method, self._path, self._protocol = exchange.method, exchange.path, exchange.protocol
+            # First: if it fails, what is kept still belongs together.
             self._said = f"{exchange.method} {one_line.inside_quotes(exchange.path)} {exchange.protocol}"
+            self._method, self._path, self._protocol = exchange.method, exchange.path, exchange.protocol
         return self._said
 
 

@@ -266,6 +266,20 @@ def test_what_is_kept_of_a_match_is_written_only_where_it_is_the_same(facts: dic
         assert TEXT.text(alike, BEGAN) == TEXT.text(unkept, BEGAN)
 
 
+def test_what_was_asked_last_is_what_the_line_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = TEXT.text(exchange(path="/before"), BEGAN), TEXT.text(exchange(path="/after"), BEGAN)
+    TEXT.text(exchange(path="/before"), BEGAN)
+    with monkeypatch.context() as patch:
+        patch.setattr(one_line, "inside_quotes", None)
+        for _ in range(2):
+            with pytest.raises(TypeError):
+                TEXT.text(exchange(path="/after"), BEGAN)
+        assert TEXT.text(exchange(path="/before"), BEGAN) == before
+    assert TEXT.text(exchange(path="/after"), BEGAN) == after
+    nothing = exchange(method="", path="", protocol="")
+    assert _text_line_py._Asked().by(nothing) == "  ", "two blanks between nothing, also at first"
+
+
 MOMENTS = st.floats(BEGAN, BEGAN + 1e6)
 
 
