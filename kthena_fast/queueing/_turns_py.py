@@ -395,6 +395,9 @@ class Turns:
         queue.meter.rebuilt(self.rebuilds)
         queue.meter.rekeyed(queue.heap.rekeyed)
         queue.owner = None
+        if queue.match.queue is queue:
+            # Nobody would free the two: what was there when the gateway began, the collector does not look at.
+            queue.match.queue = None
         queue.heap.compete([])
 
     def _gates_of(self, match: Match) -> Iterator[tuple[int, gates.Gate]]:

@@ -1,5 +1,8 @@
 """Routes and pods change while requests wait."""
 
+import gc
+import weakref
+
 from kthena_fast.routing.snapshot import Snapshot
 from tests.queueing.given import Desk, one_server, order, pause
 from tests.routing import given
@@ -143,6 +146,27 @@ async def test_queues_gates_and_ratios_of_what_is_gone_are_forgotten() -> None:
         )
         (await desk.come("u", model=f"m{number}")).end()
     assert len(desk.turns.queues) == len(desk.turns.server_gates) == len(desk.turns._ratios) == 1
+
+
+async def test_a_match_whose_queue_is_closed_is_freed_without_the_collector() -> None:
+    desk = Desk(one_server())
+    match = desk.snapshot.match("m", "/v1/chat/completions", [])
+    assert match is not None
+    kept = match.names = Noticed()
+    freed = weakref.ref(kept)
+    (await desk.come("a")).end()
+    del match, kept
+    gc.collect()
+    gc.disable()
+    try:
+        desk.change(routed("t", before=desk.snapshot, t="10.0.0.2:8000"))
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
+class Noticed:
+    """Somebody can see whether it is still there."""
 
 
 async def test_a_queue_that_is_closed_is_no_neighbour_of_those_that_stay() -> None:
