@@ -78,8 +78,9 @@ C_FILES = Path("build/cython")
 
 def is_out_of_date(c_file: Path, types: Path) -> bool:
     # Cython looks for _name_py.pxd beside _name_py.py, so a change in _name_c.pxd alone, or in one that it cimports,
-    # would not rebuild (cython/cython#1428); and it does not follow a module that is cimported under another name.
-    newest = max(path.stat().st_mtime for path in with_cimported(types, set()))
+    # would not rebuild (cython/cython#1428); and it does not follow a module that is cimported under another name. Nor
+    # does it remember the directives, which stand here.
+    newest = max(path.stat().st_mtime for path in (Path(__file__), *with_cimported(types, set())))
     return not c_file.exists() or c_file.stat().st_mtime < newest
 
 

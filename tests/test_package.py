@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,15 @@ def _listed_twins() -> tuple[str, ...]:
             twins: tuple[str, ...] = ast.literal_eval(node.value)
             return twins
     raise LookupError("setup.py has no TWINS")
+
+
+def _out_of_date() -> Callable[[Path, Path], bool]:
+    body = [node for node in ast.parse((_ROOT / "setup.py").read_text()).body if not isinstance(node, ast.Expr)]
+    names: dict[str, Any] = {"__file__": str(_ROOT / "setup.py")}
+    # All of it but the build.
+    exec(compile(ast.Module(body, []), "setup.py", "exec"), names)
+    is_out_of_date: Callable[[Path, Path], bool] = names["is_out_of_date"]
+    return is_out_of_date
 
 
 TWINS = _listed_twins()
@@ -213,3 +224,16 @@ def test_the_first_build_says_how_long_it_takes(
     assert ("90 seconds" in done.stderr) == is_told
     # What is built before a benchmark writes nothing into the file of its figures.
     assert done.stdout == "built by setup.py -q build_ext --inplace\n"
+
+
+def test_what_is_compiled_is_compiled_anew_after_a_change_of_how(tmp_path: Path) -> None:
+    """How many freed objects of a class are kept, say: Cython compares the times of sources and no directives."""
+    is_out_of_date, types, compiled = _out_of_date(), tmp_path / "_twin_c.pxd", tmp_path / "_twin_py.c"
+    written = (_ROOT / "setup.py").stat().st_mtime
+    types.touch()
+    os.utime(types, (written - 20, written - 20))
+    assert is_out_of_date(compiled, types)
+    for age, is_old in ((-30, True), (-10, True), (10, False)):
+        compiled.touch()
+        os.utime(compiled, (written + age, written + age))
+        assert is_out_of_date(compiled, types) == is_old
