@@ -118,6 +118,11 @@ class _Names:
         return self._server == exchange.server and self._upstream_model == exchange.upstream_model
 
 
+@functools.lru_cache(maxsize=64)
+def _said(method: str, path: str, protocol: str) -> str:
+    return f"{method} {one_line.inside_quotes(path)} {protocol}"
+
+
 class _Asked:
     """What the last request asked for, as a line says it: nearly all requests ask for the same."""
 
@@ -130,7 +135,7 @@ class _Asked:
     def by(self, exchange: Exchange) -> str:
         if self._path != exchange.path or self._method != exchange.method or self._protocol != exchange.protocol:
             # First: if it fails, what is kept still belongs together.
-            self._said = f"{exchange.method} {one_line.inside_quotes(exchange.path)} {exchange.protocol}"
+            self._said = _said(exchange.method, exchange.path, exchange.protocol)
             self._method, self._path, self._protocol = exchange.method, exchange.path, exchange.protocol
         return self._said
 
