@@ -4,6 +4,7 @@ from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
 from kthena_fast.gateway cimport _whole as whole_room
 from kthena_fast.gateway._bodies_c cimport Budget as Budget_c
 from kthena_fast.gateway._state_c cimport State as State_c
+from kthena_fast.transport._stream_c cimport Stream as Stream_c
 from kthena_fast.wire cimport _headers_c as wire_headers
 from kthena_fast.wire cimport _lines as lines
 from kthena_fast.wire cimport _scan as scan
@@ -18,6 +19,8 @@ cdef object _CHUNKED, _CLOSE
 
 @cython.final
 cdef class Lane:
+    # what each chunk looks at
+    cdef Stream_c _stream
     # the process
     cdef object _way, _loop, _journey
     cdef State_c _state
@@ -43,6 +46,7 @@ cdef class Lane:
     cdef bint _keep_alive, _complete
     cdef readonly bint started
 
+    @cython.locals(stream=Stream_c)
     cpdef write(self, bytes data)
 
     @cython.locals(

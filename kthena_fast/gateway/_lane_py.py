@@ -29,6 +29,7 @@ from kthena_fast.exchange.record import Exchange, Headers
 from kthena_fast.gateway import _whole as whole_room
 from kthena_fast.gateway import bodies, replies
 from kthena_fast.gateway.answer import CLOSE_PATIENCE, STATUS_LINES, WRITE_HIGH_WATER, Pressure
+from kthena_fast.transport.stream import Stream, own
 from kthena_fast.wire import _lines as lines
 from kthena_fast.wire import _scan as scan
 from kthena_fast.wire import headers as wire_headers
@@ -110,6 +111,7 @@ class Lane:
         "_progress",
         "_send",
         "_state",
+        "_stream",
         "_target",
         "_transport",
         "_trusted",
@@ -136,6 +138,8 @@ class Lane:
         self._max_body_bytes = settings.max_body_bytes
         # the connection
         self._transport: asyncio.Transport
+        self._stream: Stream | None
+        """The same, if it is ours: its methods need not be looked for."""
         self._send: Callable[[bytes], None]
         """Its `write`, which every chunk would have to look for."""
         self._parser: httptools.HttpRequestParser | None = None
@@ -181,6 +185,7 @@ class Lane:
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        self._stream = own(transport)
         self._send = transport.write
         way = self._way
         way.lanes.add(self)
@@ -553,6 +558,10 @@ class Lane:
         self.write(b"".join((STATUS_LINES[status], head, end, first)))
 
     def write(self, data: bytes) -> None:
+        stream = self._stream
+        if stream is not None:
+            stream.write(data)
+            return
         try:
             self._send(data)
         except RuntimeError:

@@ -1,12 +1,14 @@
 import cython
 
+from kthena_fast.transport._stream_c cimport Stream as Stream_c
 from kthena_fast.upstream._relay_c cimport Relay as Relay_c
 
 
 @cython.final
 cdef class Connection:
-    cdef object _owner
     cdef Relay_c _relay
+    cdef Stream_c _stream
+    cdef object _owner
     cdef long long _served
     cdef bint _paused
     cdef public double idle_since
@@ -16,6 +18,9 @@ cdef class Connection:
 
     @cython.locals(relay=Relay_c)
     cpdef bint is_reusable(self) except -1
+    @cython.locals(stream=Stream_c)
+    cdef bint _has_sent_all(self) except -1
+    @cython.locals(stream=Stream_c)
     cpdef send(self, bytes head, bytes body, Relay_c relay)
     cpdef rest(self, double now)
     @cython.locals(relay=Relay_c)

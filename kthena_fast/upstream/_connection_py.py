@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
+from kthena_fast.transport.stream import Stream, own
 from kthena_fast.upstream.relay import Relay
 
 ONE_BUFFER: Final = 64 * 1024
@@ -23,7 +24,7 @@ class Owner(Protocol):
 class Connection:
     """An asyncio protocol that serves one exchange at a time, and the `Flow` that a slow client pauses."""
 
-    __slots__ = ("_owner", "_paused", "_relay", "_served", "before", "idle_since", "is_open", "transport")
+    __slots__ = ("_owner", "_paused", "_relay", "_served", "_stream", "before", "idle_since", "is_open", "transport")
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
@@ -36,6 +37,8 @@ class Connection:
         """What was given back before it and waits, too; its owner's."""
         self.is_open = False
         self.transport: asyncio.Transport
+        self._stream: Stream | None
+        """The same, if it is ours: its methods need not be looked for."""
 
     def is_reusable(self) -> bool:
         """Whether another exchange may follow the last one."""
@@ -45,17 +48,26 @@ class Connection:
             and relay is not None
             and relay.is_over
             and relay.is_reusable
-            and not self.transport.is_closing()
             # An engine may answer before it has read the request; what is left of it would precede the next one.
-            and self.transport.get_write_buffer_size() == 0
+            and self._has_sent_all()
         )
+
+    def _has_sent_all(self) -> bool:
+        stream = self._stream
+        if stream is not None:
+            return not stream.is_closing() and stream.get_write_buffer_size() == 0
+        return not self.transport.is_closing() and self.transport.get_write_buffer_size() == 0
 
     def send(self, head: bytes, body: bytes, relay: Relay) -> None:
         """Write the request, in one go; the answer goes to `relay`."""
         self._relay = relay
         self._served += 1
         if len(body) <= ONE_BUFFER:
-            self.transport.write(head + body)
+            stream = self._stream
+            if stream is not None:
+                stream.write(head + body)
+            else:
+                self.transport.write(head + body)
         else:
             self.transport.writelines((head, body))
 
@@ -94,6 +106,7 @@ class Connection:
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
+        self._stream = own(transport)
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:

@@ -16,25 +16,30 @@ cdef object _LENGTH, _CHUNKED, _CLOSE, _DONE
 
 @cython.final
 cdef class Relay:
-    cdef readonly object outcome
-    cdef readonly str detail
-    cdef readonly bint is_over, is_reusable, received
-    cdef Exchange_c _exchange
-    cdef object _loop, _downstream, _flow, _tally, _over, _parser, _reported
+    # What each chunk looks at, side by side.
     cdef Scanner_c _scanner
+    cdef object _downstream, _tally
+    cdef long long _size, _events
+    cdef readonly bint is_over
+    cdef bint _started, _raw, _at_boundary, _has_written, _complete
+    # the exchange
+    cdef Exchange_c _exchange
+    cdef object _loop, _flow, _over, _parser, _reported
     cdef Tail_c _tail
     cdef bint _strip_usage, _may_refuse
+    cdef readonly object outcome
+    cdef readonly str detail
+    cdef readonly bint is_reusable, received
     # the head
     cdef object _fields
     cdef bytes _head_end
     cdef Py_ssize_t _head_size
     cdef int _status
-    cdef bint _head_complete, _keep_alive, _started, _is_counted
+    cdef bint _head_complete, _keep_alive, _is_counted
     cdef long long _left
     # the body
     cdef list _pieces
-    cdef bint _streams, _raw, _framed, _until_close, _at_boundary, _edited, _attached, _complete, _extra
-    cdef long long _size, _events
+    cdef bint _streams, _framed, _until_close, _edited, _attached, _extra
 
     cpdef receive(self, bytes data)
     @cython.locals(out=bytes)

@@ -65,6 +65,7 @@ class Relay:
         "_fields",
         "_flow",
         "_framed",
+        "_has_written",
         "_head_complete",
         "_head_end",
         "_head_size",
@@ -143,6 +144,7 @@ class Relay:
         self._complete = False
         self._extra = False
         self._size = 0
+        self._has_written = False
         self._events = 0
         self._reported: usage.Usage | None = None
 
@@ -275,6 +277,7 @@ class Relay:
         self._started = True
         exchange.status = self._status
         if first:
+            self._has_written = True
             exchange.first_byte = self._loop.time()
         downstream = self._downstream
         downstream.start(self._status, head, framing, first)
@@ -370,7 +373,8 @@ class Relay:
                 problem = self._feed(rest)
             out = self._to_client(data)
         if out:
-            if self._exchange.first_byte is None:
+            if not self._has_written:
+                self._has_written = True
                 self._exchange.first_byte = self._loop.time()
             self._downstream.write(out)
         if self._tally is not None:

@@ -273,7 +273,7 @@ def test_what_was_asked_last_is_what_the_line_said_of_it(monkeypatch: pytest.Mon
         patch.setattr(one_line, "inside_quotes", None)
         for _ in range(2):
             with pytest.raises(TypeError):
-                TEXT.text(exchange(path="/after"), BEGAN)
+                TEXT.text(exchange(path="/never"), BEGAN)
         assert TEXT.text(exchange(path="/before"), BEGAN) == before
     assert TEXT.text(exchange(path="/after"), BEGAN) == after
     nothing = exchange(method="", path="", protocol="")
