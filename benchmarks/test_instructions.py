@@ -10,11 +10,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks.instructions import accepted, counting, operations, profile
+from kthena_fast.core import _choice
 
 BUILD = accepted.Build("3.11.7", "GCC 12.2.0", "x86_64", "compiled")
 PLANTED = 0.2
 REPEATS = 0.005
 """A count may differ by as much from one run to the next, so that a tolerance of some percent means something."""
+
+LINES_OF_ONE = 5
+"""Of memory: what each request needs stays in the caches."""
+LINES_OF_MANY = 58
+"""What a model has to itself is in no cache when it is asked for again; ten are the line in the access log."""
 
 slow = [pytest.mark.slow, pytest.mark.timeout(counting.LIMIT)]
 
@@ -63,6 +69,21 @@ class TestTheHotPath:
             _, verdicts = before.judge(build, again)
             assert {verdict.name for verdict in verdicts if verdict.is_slower} == set(planted)
             assert [verdict.change for verdict in verdicts] == pytest.approx([PLANTED] * len(verdicts), abs=2 * REPEATS)
+
+
+if not _choice.NO_EXTENSIONS:
+
+    class TestManyModels:
+        pytestmark = slow
+
+        def test_a_request_of_one_of_many_fetches_no_more_memory_than_is_accepted(self, tmp_path: Path) -> None:
+            if lacking := counting.missing():
+                pytest.skip(f"a tool is missing: {lacking}")
+            found = counting.lines(["request", "request_models"], tmp_path)
+            assert found["request"] < LINES_OF_ONE, "what each request needs stays in the caches"
+            assert LINES_OF_ONE < found["request_models"] <= LINES_OF_MANY, (
+                "`python -m benchmarks.instructions --lines request_models`"
+            )
 
 
 def _given(path: Path, *builds: accepted.Build) -> accepted.Accepted:

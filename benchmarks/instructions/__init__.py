@@ -10,4 +10,6 @@ with the figure accepted for this build in `accepted.json`, and exits with 1 whe
   counted in the same run (`calibration.py`) is compared with the ratios of the nearest build, within a wider tolerance.
 - `--accept` writes this build's figures into `accepted.json`: do so where a change is meant, and commit both together.
 - `--profile OPERATION` shows which functions the instructions go to.
+- `--lines OPERATION` shows how many lines of memory it fetches from beyond the caches of one core, and for which
+  functions: what requests cost as pods and models become many (docs/performance.md).
 """

@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--accept", action="store_true", help="write this build's figures into accepted.json")
     parser.add_argument("--profile", metavar="OPERATION", choices=OPERATIONS, help="show where its instructions go")
+    parser.add_argument("--lines", metavar="OPERATION", choices=OPERATIONS, help="show what it fetches from memory")
     arguments = parser.parse_args()
     unknown = set(arguments.operations) - set(OPERATIONS)
     if unknown:
@@ -33,6 +34,9 @@ def main() -> int:
     try:
         if arguments.profile:
             profile.show(arguments.profile)
+            return 0
+        if arguments.lines:
+            profile.show_lines(arguments.lines)
             return 0
         names = dict.fromkeys([accepted.CALIBRATION, *(arguments.operations or OPERATIONS)])
         with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 # Requests to valgrind are instructions, so they need a compiler.
@@ -36,8 +36,29 @@ def missing() -> str:
     return f"apt-get install {' '.join(lacking)}" if lacking else ""
 
 
+INSTRUCTIONS = ("Ir",)
+
+LINES = ("DLmr", "DLmw")
+"""Lines of memory that are read and written and were in no cache."""
+
+CACHES = ("--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=1048576,16,64")
+"""Those of one core today, the same on every machine; what is beyond them is shared with others, and a hundred times as
+far as a register."""
+
+
 def counts(names: Iterable[str], folder: Path, environment: dict[str, str] | None = None) -> dict[str, float]:
     """Instructions of one of each operation; callgrind's files are left in `folder`, one for each count."""
+    return _count(names, folder, environment or {}, (), INSTRUCTIONS)
+
+
+def lines(names: Iterable[str], folder: Path) -> dict[str, float]:
+    """Lines of memory that one of each operation fetches from beyond the caches; the same files are left."""
+    return _count(names, folder, {}, CACHES, LINES)
+
+
+def _count(
+    names: Iterable[str], folder: Path, environment: dict[str, str], options: Iterable[str], events: Collection[str]
+) -> dict[str, float]:
     if lacking := missing():
         raise CannotCount(f"a tool is missing: {lacking}")
     marks = _marks(folder)
@@ -48,6 +69,7 @@ def counts(names: Iterable[str], folder: Path, environment: dict[str, str] | Non
         "--instr-atstart=no",
         "--quiet",
         "--separate-threads=yes",
+        *options,
         f"--callgrind-out-file={folder / 'callgrind.out'}",
         sys.executable,
         "-m",
@@ -56,11 +78,11 @@ def counts(names: Iterable[str], folder: Path, environment: dict[str, str] | Non
         str(folder / "access.log"),
         *names,
     ]
-    fixed = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
+    fixed = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", **environment}
     ran = subprocess.run(command, check=False, capture_output=True, text=True, env=fixed, timeout=LIMIT)
     if ran.returncode:
         raise CannotCount(f"the measured process failed:\n{ran.stdout}{ran.stderr}")
-    return _figures(folder)
+    return _figures(folder, events)
 
 
 def dumps(folder: Path) -> dict[str, dict[int, Path]]:
@@ -77,18 +99,20 @@ def _number(path: Path) -> int:
     return int(path.suffix[1:].partition("-")[0])
 
 
-def _figures(folder: Path) -> dict[str, float]:
+def _figures(folder: Path, events: Collection[str]) -> dict[str, float]:
     figures: dict[str, float] = {}
     for name, paths in dumps(folder).items():
         (once, first), (twice, second) = sorted(paths.items())
-        figures[name] = (_total(second) - _total(first)) / (twice - once)
+        figures[name] = (_total(second, events) - _total(first, events)) / (twice - once)
     return figures
 
 
-def _total(path: Path) -> int:
-    total = re.search(r"^totals: (\d+)$", path.read_text(), re.MULTILINE)
-    assert total is not None, path
-    return int(total[1])
+def _total(path: Path, events: Collection[str]) -> int:
+    text = path.read_text()
+    named, totals = (re.search(rf"^{key}: (.+)$", text, re.MULTILINE) for key in ("events", "totals"))
+    assert named is not None, path
+    assert totals is not None, path
+    return sum(int(total) for event, total in zip(named[1].split(), totals[1].split(), strict=False) if event in events)
 
 
 def _compiler() -> str | None:

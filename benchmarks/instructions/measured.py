@@ -35,9 +35,9 @@ def planted(rounds: int) -> Callable[[], object]:
 
 async def count(marks: ctypes.CDLL, log: Path, names: list[str]) -> None:
     for name in names:
-        make, fair, pods = operations.OPERATIONS[name]
-        async with operations.gateway(log, fair=fair, pods=pods) as gateway:
-            operation = make(gateway, planted(PLANTED.get(name, 0)))
+        setup = operations.OPERATIONS[name]
+        async with operations.gateway(log, setup) as gateway:
+            operation = setup.make(gateway, planted(PLANTED.get(name, 0)))
             await operation.prepare(operation.times)
             await operation.run(operation.times)
             # It looks at everything every 20,000 objects: whether that falls into what is counted is chance.

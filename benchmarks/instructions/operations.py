@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -20,6 +21,7 @@ from kthena_fast.exchange.downstream import Downstream, Flow, Framing
 from kthena_fast.exchange.record import Exchange
 from kthena_fast.gateway import app, replies
 from kthena_fast.gateway.journey import Journey
+from kthena_fast.routing.objects import Objects
 from kthena_fast.settings import Settings
 from kthena_fast.transport.sockets import Sockets
 from kthena_fast.transport.stream import Stream
@@ -127,6 +129,22 @@ class Requests:
             self._loop.call_soon(self._ask)
         else:
             self._done.set_result(None)
+
+
+class RequestsOfModels(Requests):
+    """The same, each for another of many models: what one of them needs is in no cache when it is asked for again."""
+
+    times = 1000
+
+    def __init__(self, gateway: Made, burn: Callable[[], object]) -> None:
+        super().__init__(gateway, burn)
+        # Put together when it is sent: so many requests would be in no cache either.
+        self._before, _, self._after = _request(model=gateway.models[0]).partition(gateway.models[0].encode())
+        self._models = itertools.cycle([model.encode() for model in gateway.models])
+
+    def _ask(self) -> None:
+        self._burn()
+        self._client.protocol.data_received(b"".join((self._before, next(self._models), self._after)))
 
 
 class Chunks:
@@ -306,8 +324,9 @@ class Calibration:
 class Made:
     """A gateway in memory, and its parts where an operation leaves others out."""
 
-    def __init__(self, gateway: app.Gateway, loop: in_memory.Loop) -> None:
+    def __init__(self, gateway: app.Gateway, loop: in_memory.Loop, models: Sequence[str]) -> None:
         assert gateway._way is not None
+        self.models = models
         self._way = gateway._way
         self.loop = loop
         self.journey = gateway._way.journey
@@ -324,21 +343,29 @@ class Made:
 
 
 @contextlib.asynccontextmanager
-async def gateway(log: Path, *, fair: bool, pods: int) -> AsyncIterator[Made]:
-    """One with the access log and the metrics on, and with fairness or without; its pods are not there."""
+async def gateway(log: Path, setup: Setup) -> AsyncIterator[Made]:
+    """One with the access log and the metrics on; its pods are not there."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, in_memory.Loop)
     settings = Settings(
         access_log_output=str(log),
-        enable_fairness_scheduling=fair,
+        enable_fairness_scheduling=setup.fair,
         # The pods have no metrics to read.
         metrics_scrape_interval=86_400.0,
     )
-    source = running.Given(running.objects(f"10.0.0.{number + 1}:8000" for number in range(pods)))
+    # Of one length: so are requests for them.
+    models = [f"{running.MODEL}-{number:04}" for number in range(setup.models)] if setup.models > 1 else [running.MODEL]
+    addresses = [f"10.0.0.{number + 1}:8000" for number in range(setup.pods)]
+    every = [
+        running.objects(addresses, model=model, route_name=f"route{number or ''}")
+        for number, model in enumerate(models)
+    ]
+    routes = {key: route for each in every for key, route in each.routes.items()}
+    source = running.Given(Objects(routes=routes, servers=every[0].servers))
     options = app.Options("127.0.0.1", 0, metrics_port=0, debug_port=0, own_sockets=False)
     async with app.running(options, settings, source) as started:
         await source.begun.wait()
-        yield Made(started, loop)
+        yield Made(started, loop, models)
 
 
 class _Answering(Journey):
@@ -373,15 +400,30 @@ class _Nobody:
 PODS = 100
 """Where there are many: each has had a request before anything is counted."""
 
-OPERATIONS: dict[str, tuple[Callable[[Made, Callable[[], object]], Operation], bool, int]] = {
-    "calibration": (Calibration, True, 1),
-    "request": (Requests, True, 1),
-    "request_unfair": (Requests, False, 1),
-    "request_pods": (Requests, True, PODS),
-    "lane_parse": (Parses, True, 1),
-    "steps": (Steps, True, 1),
-    "steps_unfair": (Steps, False, 1),
-    "relay_chunk": (Chunks, True, 1),
-    "transport_piece": (Pieces, True, 1),
+MODELS = 1000
+"""Where there are many: what they need is more than a cache holds."""
+
+
+class Setup(NamedTuple):
+    """What does an operation, and on which gateway."""
+
+    make: Callable[[Made, Callable[[], object]], Operation]
+    fair: bool = True
+    """Whether fairness is on."""
+    pods: int = 1
+    models: int = 1
+    """Each has a route to these pods."""
+
+
+OPERATIONS: dict[str, Setup] = {
+    "calibration": Setup(Calibration),
+    "request": Setup(Requests),
+    "request_unfair": Setup(Requests, fair=False),
+    "request_pods": Setup(Requests, pods=PODS),
+    "request_models": Setup(RequestsOfModels, models=MODELS),
+    "lane_parse": Setup(Parses),
+    "steps": Setup(Steps),
+    "steps_unfair": Setup(Steps, fair=False),
+    "relay_chunk": Setup(Chunks),
+    "transport_piece": Setup(Pieces),
 }
-"""Name -> what does it, whether fairness is on, and how many pods there are."""

@@ -22,6 +22,7 @@ SHOWN = 45
 NATIVE_TIMES = 5_000
 
 _LINE = re.compile(r"^\s*([\d,]+) \(\s*[\d.]+%\)\s+(.*)$")
+_PAIR = re.compile(r"^\s*([\d,.]+)(?: \(\s*[\d.]+%\))?\s+([\d,.]+)(?: \(\s*[\d.]+%\))?\s+(.*)$")
 
 
 def show(name: str) -> None:
@@ -39,6 +40,38 @@ def show(name: str) -> None:
                 table.add_row(f"{count / times:,.0f}", function)
             console.print(table)
         _show_interpreted(console, name, folder)
+
+
+def show_lines(name: str) -> None:
+    console = Console()
+    with tempfile.TemporaryDirectory() as path:
+        folder = Path(path)
+        found = counting.lines([name], folder)[name]
+        times, file = max(counting.dumps(folder)[name].items())
+        console.print(f"{name}: {found:.1f} lines of memory from beyond the caches")
+        table = Table(title="of them in the function itself", title_justify="left")
+        table.add_column("read", justify="right")
+        table.add_column("written", justify="right")
+        table.add_column("function")
+        for read, written, function in sorted(_missed(file), key=lambda row: -row[0] - row[1])[:SHOWN]:
+            if read + written >= times / 10:
+                table.add_row(f"{read / times:.1f}", f"{written / times:.1f}", function)
+        console.print(table)
+
+
+def _missed(file: Path) -> list[tuple[int, int, str]]:
+    events = ",".join(counting.LINES)
+    command = ["callgrind_annotate", "--auto=no", f"--show={events}", f"--sort={events}", "--threshold=100", str(file)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rows = [_PAIR.match(line) for line in told.splitlines()]
+    return [
+        (_whole(row[1]), _whole(row[2]), readable(row[3])) for row in rows if row is not None and "TOTALS" not in row[3]
+    ]
+
+
+def _whole(number: str) -> int:
+    """As callgrind_annotate writes it; a point is nothing."""
+    return 0 if number == "." else int(number.replace(",", ""))
 
 
 def _annotated(file: Path, inclusive: str) -> list[tuple[int, str]]:
@@ -87,9 +120,9 @@ def _show_interpreted(console: Console, name: str, folder: Path) -> None:
 
 
 async def _natively(name: str, folder: Path, profile: cProfile.Profile) -> None:
-    make, fair, pods = operations.OPERATIONS[name]
-    async with operations.gateway(folder / "access.log", fair=fair, pods=pods) as gateway:
-        operation = make(gateway, int)
+    setup = operations.OPERATIONS[name]
+    async with operations.gateway(folder / "access.log", setup) as gateway:
+        operation = setup.make(gateway, int)
         await operation.prepare(NATIVE_TIMES)
         profile.enable()
         await operation.run(NATIVE_TIMES)

@@ -59,11 +59,12 @@ def objects(
     addresses: Iterable[str],
     *,
     model: str = MODEL,
+    route_name: str = "route",
     upstream_model: str | None = None,
     adapters: Iterable[str] = (),
     policy: Mapping[str, Any] | None = None,
 ) -> Objects:
-    """One ModelRoute, `default/route`, and one ModelServer, `default/server`, over engines at `host:port`."""
+    """One ModelRoute, `default/<route_name>`, and one ModelServer, `default/server`, over engines at `host:port`."""
     addresses = list(addresses)
     server: dict[str, Any] = {
         "inferenceEngine": "vLLM",
@@ -81,7 +82,7 @@ def objects(
             {"apiVersion": kind.API_VERSION, "kind": kind.KIND, "metadata": metadata, "spec": spec},
         )
         for kind, metadata, spec in (
-            (ModelRoute, {"name": "route"}, route),
+            (ModelRoute, {"name": route_name}, route),
             (
                 ModelServer,
                 {"name": "server", "annotations": {ENDPOINTS: ",".join(addresses)} if addresses else {}},
