@@ -162,6 +162,14 @@ class Settings(BaseModel):
     """Without a byte of progress while a body arrives; beyond it: 408."""
     keepalive_timeout: PositiveDuration = 75.0
     """Between requests; beyond it the connection is closed."""
+    stream_coalescing: Annotated[
+        float,
+        BeforeValidator(_seconds),
+        Field(ge=0, le=0.01),
+        Allowed("a duration from 0s to 10ms", durations.show),
+    ] = 0.0003
+    """How long pieces of streams may wait for each other, where they come more densely than that, so that several cost
+    one waking of the process. 0s: not at all."""
     max_connections: PositiveCount = 20_000
     """Beyond it: refused. Health also answers on the metrics port."""
     connect_timeout: PositiveDuration = 5.0

@@ -211,7 +211,7 @@ class Gateway:
     def _sockets(self, loop: asyncio.AbstractEventLoop) -> Sockets | None:
         if not self.options.own_sockets:
             return None
-        sockets = Sockets(loop)
+        sockets = Sockets(loop, self.settings.stream_coalescing)
         self._closing.callback(sockets.close)
         return sockets
 

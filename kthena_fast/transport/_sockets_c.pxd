@@ -6,13 +6,17 @@ from kthena_fast.transport._stream_c cimport Stream as Stream_c
 
 @cython.final
 cdef class Sockets:
-    cdef object _loop, _epoll, _line
+    cdef object _loop, _epoll, _line, _clock, _sleep
     cdef int _descriptor
     cdef bytes _events
     cdef list _streams
-    cdef bint _is_called, _is_closed
+    cdef bint _is_called, _is_closed, _is_dense
+    cdef double _nap, _since
+    cdef long long _counted
 
     cpdef line_up(self, Stream_c stream)
     cpdef forget(self, int descriptor)
-    @cython.locals(streams=list, events=bytes, number=int, stream=Stream_c)
+    @cython.locals(naps=int)
     cpdef _on_ready(self)
+    @cython.locals(streams=list, events=bytes, number=int, count=int, patient=int, stream=Stream_c, now=double)
+    cdef bint _look(self) except -1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,6 +19,19 @@ MOST_EVENTS: Final = 256
 """Sockets that something happened to, and as many that wait in line, are served in one turn of the loop, before timers
 and tasks have theirs."""
 
+MOST_NAPS: Final = 4
+"""In a row, before the rest of the loop has its turn."""
+
+FEW: Final = 16
+"""Streams that are served in one look, up to which there is time for a nap: where more have something, it is work that
+waits, not time."""
+
+COUNTED: Final = 64
+"""Pieces from which it is told how dense they are."""
+
+DENSE: Final = 2
+"""Pieces that come during a nap, for it to save a waking."""
+
 NEXT_ADDRESS: Final = 0.25
 """Seconds after which the next address of a host is tried beside the last; what RFC 8305 recommends."""
 
@@ -28,18 +42,38 @@ class Sockets:
     """See `sockets.Sockets`."""
 
     __slots__ = (
+        "_clock",
+        "_counted",
         "_descriptor",
         "_epoll",
         "_events",
         "_is_called",
         "_is_closed",
+        "_is_dense",
         "_line",
         "_loop",
+        "_nap",
+        "_since",
+        "_sleep",
         "_streams",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        nap: float = 0.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._loop = loop
+        self._nap = nap
+        self._clock = clock
+        self._sleep = sleep
+        # How dense the pieces are that may wait: since when so many were counted.
+        self._since = clock()
+        self._counted = 0
+        self._is_dense = False
         self._epoll = select.epoll()
         self._descriptor = self._epoll.fileno()
         self._events = calls.room(MOST_EVENTS)
@@ -102,12 +136,35 @@ class Sockets:
     # What the loop calls
 
     def _on_ready(self) -> None:
+        naps = 0
+        while not self._is_closed and self._look():
+            if naps == MOST_NAPS:
+                # What comes until then wakes nobody either.
+                self._loop.call_soon(self._on_ready)
+                return
+            naps += 1
+            self._sleep(self._nap)
+
+    def _look(self) -> bool:
+        """Serve those to whom something happened; whether a nap would save a waking, and nobody waits for more than a
+        piece that may."""
         streams = self._streams
         events = self._events
-        for number in range(calls.wait(self._epoll, self._descriptor, events)):
+        patient = 0
+        count = calls.wait(self._epoll, self._descriptor, events)
+        for number in range(count):
             stream = streams[calls.descriptor_of(events, number)]
             if stream is not None:
+                if stream.is_patient:
+                    patient += 1
                 stream.on_events(calls.mask_of(events, number))
+        self._counted += patient
+        if self._counted >= COUNTED:
+            now = self._clock()
+            self._is_dense = (now - self._since) * DENSE < self._counted * self._nap
+            self._since = now
+            self._counted = 0
+        return self._is_dense and 0 < patient == count <= FEW
 
     def _on_turn(self) -> None:
         line = self._line

@@ -10,6 +10,7 @@ cdef unsigned int _READABLE, _WRITABLE, _SPLIT, _BROKEN
 cdef class Stream:
     cdef object _keeper, _loop, _opened, _protocol, _receive, _waiting, _failure
     cdef int _descriptor
+    cdef public bint is_patient
     cdef bint _is_paused, _has_more, _has_ended, _is_in_line, _is_much, _is_full, _shuts, _is_closing, _is_losing
     cdef Py_ssize_t _buffered, _sent, _high, _low
 

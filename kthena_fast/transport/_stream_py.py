@@ -74,6 +74,7 @@ class Stream:
         "_sent",
         "_shuts",
         "_waiting",
+        "is_patient",
     )
 
     def __init__(
@@ -86,6 +87,8 @@ class Stream:
         self._protocol: Any = protocol
         self._receive: Callable[[bytes], object] = protocol.data_received
         """Its method, which every piece would have to look for."""
+        self.is_patient = False
+        """Whether what comes may wait for a moment, so that several pieces are served at once; the protocol says so."""
         # reading
         self._is_paused = False
         self._has_more = False

@@ -1,4 +1,5 @@
-"""`Sockets(loop)`: plain TCP connections, watched by one epoll of their own that the loop watches as one descriptor.
+"""`Sockets(loop, nap)`: plain TCP connections, watched by an epoll of their own, which the loop watches as one
+descriptor.
 
 A loop that serves each connection by itself enters a context, looks up a handle and puts a write aside for each piece
 of a stream, and its epoll is level-triggered. Here a turn of the loop serves all connections to which something
@@ -14,6 +15,10 @@ happened, each by one `recv` and one `send`, without anything in between. What i
 1. In one turn of the loop at most `MOST_EVENTS` connections are served that something happened to, and as many that
    have more to read; of each at most `stream.READS_AT_ONCE` pieces are read. Then timers and tasks have their turn.
 2. An exception in one protocol is that connection's end and no other's.
+3. Where pieces of streams come densely, at least two within `nap` seconds, and a look at the connections shows nothing
+   else, it sleeps for so long and looks again: several pieces then share one waking of the process, which is a third of
+   what a piece costs. Only connections that say so are such streams (`Stream.is_patient`); anything else that comes
+   waits for one nap at most, and after `MOST_NAPS` in a row the loop has its turn. 0: never.
 
 Epoll is Linux's. Elsewhere, for connections with TLS, and without extensions (which make this the slower way), the
 loop's own transports serve.

@@ -23,6 +23,7 @@ cdef class Connection:
     @cython.locals(stream=Stream_c)
     cpdef send(self, bytes head, bytes body, Relay_c relay)
     cpdef rest(self, double now)
+    cpdef on_stream(self)
     @cython.locals(relay=Relay_c)
     cpdef abort(self)
     cpdef resume_reading(self)

@@ -75,6 +75,8 @@ class Connection:
         """The exchange is over and the connection is kept: it holds on to nothing of it."""
         self._relay = None
         self.idle_since = now
+        if self._stream is not None:
+            self._stream.is_patient = False
         # A client that was slow to the end has left it paused.
         self.resume_reading()
 
@@ -88,6 +90,11 @@ class Connection:
             self.is_open = False
             self._owner.forget(self)
             self.transport.abort()
+
+    def on_stream(self) -> None:
+        """What comes from here on are pieces of a stream, whose client does not miss a fraction of a millisecond."""
+        if self._stream is not None:
+            self._stream.is_patient = True
 
     # What the client's slowness calls
 

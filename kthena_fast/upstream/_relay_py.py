@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import httptools
 
@@ -48,6 +48,13 @@ _BLANK: Final = b"\r\n\r\n"
 # Members of an enum, which cost more to look up than what they decide.
 _LENGTH, _CHUNKED, _CLOSE = Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE
 _DONE: Final = Outcome.DONE
+
+
+class Source(Flow, Protocol):
+    """Where the engine's answer comes from."""
+
+    def on_stream(self) -> None:
+        """It is a stream, and has begun."""
 
 
 class Relay:
@@ -100,7 +107,7 @@ class Relay:
         loop: asyncio.AbstractEventLoop,
         exchange: Exchange,
         downstream: Downstream,
-        flow: Flow,
+        flow: Source,
         strip_usage: bool,
         may_refuse: bool,
         tally: Tally | None,
@@ -286,6 +293,8 @@ class Relay:
             self._finish(exchange.first_byte)
         else:
             self._attached = True
+            if self._streams:
+                self._flow.on_stream()
             downstream.attach(self._flow)
 
     def _choose_framing(self) -> Framing:

@@ -26,6 +26,8 @@ class Flow:
 
     def resume_reading(self) -> None: ...
 
+    def on_stream(self) -> None: ...
+
 
 class Tally:
     def __init__(self) -> None:

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, cast
 
+from kthena_fast.transport.sockets import Sockets
 from kthena_fast.upstream import connection as connections
 from kthena_fast.upstream.attempt import Outcome
 from kthena_fast.upstream.relay import Relay
+from tests.transport.ends import a_pair, turns, until
 from tests.upstream.client import Client, an_exchange
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -174,3 +176,31 @@ async def test_the_end_of_an_idle_connection_is_no_event() -> None:
     line.connection.eof_received()
     line.connection.connection_lost(None)
     assert line.owner.forgotten == 1
+
+
+async def test_only_a_stream_that_has_begun_may_wait() -> None:
+    sockets = Sockets(asyncio.get_running_loop())
+    ours, engine = a_pair()
+    connection = connections.Connection(Owner())
+    stream = sockets.adopt(ours, lambda: connection)
+    relay = Relay(asyncio.get_running_loop(), an_exchange(), Client(), connection, False, False, None, lambda _: None)
+    connection.send(b"head", b"", relay)
+    engine.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+    await turns()
+    seen = [stream.is_patient]
+    engine.sendall(b"Transfer-Encoding: chunked\r\n\r\n8\r\ndata: 1\n\r\n")
+    await until(lambda: stream.is_patient)
+    engine.sendall(b"1\r\n\n\r\n0\r\n\r\n")
+    await until(lambda: relay.is_over)
+    connection.rest(0.0)
+    seen.append(stream.is_patient)
+    relay = Relay(asyncio.get_running_loop(), an_exchange(), Client(), connection, False, False, None, lambda _: None)
+    connection.send(b"head", b"", relay)
+    engine.sendall(OK[:-1])
+    await turns()
+    seen.append(stream.is_patient)
+    assert seen == [False, False, False]
+    connection.abort()
+    await turns()
+    sockets.close()
+    engine.close()
