@@ -75,16 +75,19 @@ clean: ## Remove what builds leave behind (not .venv)
 	rm -rf build dist wheelhouse *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find kthena_fast tests benchmarks -name '*.so' -delete -o -name '*.py[cod]' -delete
 
+# Silent, or told on stderr: what follows may go into a file.
 $(BIN)/python:
-	.ci/make_venv $(PYTHON) $(VENV)
+	@.ci/make_venv $(PYTHON) $(VENV) >&2
 
 # Without extensions: `make build` compiles them, and the linters need none.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(PIP) install --upgrade 'pip>=25.1'
-	$(PIP) install --group build
-	KTHENA_FAST_NO_EXTENSIONS=1 $(FLOCK) $(PIP) -q install --no-build-isolation --editable .
-	touch $@
+	@echo "Installing the gateway and what it needs into $(VENV)." >&2
+	@$(PIP) install --upgrade 'pip>=25.1' >&2
+	@$(PIP) install --group build >&2
+	@KTHENA_FAST_NO_EXTENSIONS=1 $(FLOCK) $(PIP) -q install --no-build-isolation --editable . >&2
+	@touch $@
 
 $(VENV)/.tools: pyproject.toml $(VENV)/.installed
-	$(PIP) install --group dev
-	touch $@
+	@echo "Installing what tests, linters and benchmarks need into $(VENV)." >&2
+	@$(PIP) install --group dev >&2
+	@touch $@
