@@ -76,6 +76,8 @@ class _Taking:
 
     def resume_reading(self) -> None: ...
 
+    def on_stream(self) -> None: ...
+
 
 def _lane(benchmark: BenchmarkFixture, lanes: ModuleType, *pieces: bytes) -> None:
     async def made() -> Stage:

@@ -28,6 +28,7 @@ NOT_OFFERED = {
     "POD_NAMESPACE": "Kubernetes says it",
     "FAIRNESS_PRIORITY_REFRESH_RETRIES": "of no effect",
     "FAIRNESS_REBUILD_THRESHOLD": "of no effect",
+    "STREAM_COALESCING": "the same wherever it runs; extraEnv turns it off",
     "ENABLE_SESSION_BOOST": "refused",
     "REDIS_HOST": "of no effect yet",
     "REDIS_PORT": "of no effect yet",
