@@ -8,7 +8,7 @@ import contextlib
 import importlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
 
 import pytest
@@ -44,15 +44,21 @@ class Ours:
         return self.sockets.adopt(opened, factory)
 
 
-@contextlib.asynccontextmanager
-async def ours(core: str) -> AsyncIterator[Ours]:
-    """Of the twin of that name; in the end nothing is watched."""
+@contextlib.contextmanager
+def twin(core: str) -> Iterator[Any]:
+    """Its `sockets`, with its own kind of streams: the source asks the chooser."""
     suffix = {"compiled": "c", "pure": "py"}[core]
     module = importlib.import_module(f"kthena_fast.transport._sockets_{suffix}")
     with pytest.MonkeyPatch.context() as patch:
-        # Each with its own kind: the source asks the chooser.
         if core == "pure":
             patch.setattr(module, "Stream", _stream_py.Stream)
+        yield module
+
+
+@contextlib.asynccontextmanager
+async def ours(core: str) -> AsyncIterator[Ours]:
+    """Of the twin of that name; in the end nothing is watched."""
+    with twin(core) as module:
         sockets = module.Sockets(asyncio.get_running_loop())
         yield Ours(sockets)
         left = len(sockets)

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from kthena_fast.transport import _sockets_py, _stream_py
+from kthena_fast.transport import _sockets_py
 from tests.conftest import CORES
-from tests.transport.ends import Told, a_pair, turns
+from tests.transport.ends import Told, a_pair, turns, twin
 
 NAP = 0.5
 
@@ -63,16 +63,14 @@ class Streams:
 
 
 @pytest.fixture(params=CORES)
-async def streams(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Streams]:
-    module = importlib.import_module(f"kthena_fast.transport._sockets_{'c' if request.param == 'compiled' else 'py'}")
-    if request.param == "pure":
-        monkeypatch.setattr(module, "Stream", _stream_py.Stream)
-    made = Streams(module, NAP)
-    yield made
-    made.sockets.close()
-    await turns()
-    for peer in made.peers:
-        peer.close()
+async def streams(request: pytest.FixtureRequest) -> AsyncIterator[Streams]:
+    with twin(request.param) as module:
+        made = Streams(module, NAP)
+        yield made
+        made.sockets.close()
+        await turns()
+        for peer in made.peers:
+            peer.close()
 
 
 async def test_what_comes_during_a_nap_is_served_behind_it(streams: Streams) -> None:

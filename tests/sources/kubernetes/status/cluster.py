@@ -123,6 +123,11 @@ def route(namespace: str, name: str, *rules: Mapping[str, Any], model: str = "m"
     return stored(given.route(name, *rules, model=model, namespace=namespace, **spec))
 
 
+def routes(namespace: str, count: int) -> list[Object]:
+    """`r0`, `r1` and so on, each for a model of its own, to a ModelServer `s`."""
+    return [route(namespace, f"r{number}", given.to("s"), model=f"m{number}") for number in range(count)]
+
+
 def model_server(namespace: str, name: str, endpoints: str = "") -> Object:
     return stored(given.server(name, endpoints, namespace=namespace))
 

@@ -23,9 +23,7 @@ async def test_no_more_objects_are_written_than_the_rate_allows(
     monkeypatch.setattr(writer, "RATE", 10.0)
     monkeypatch.setattr(writer, "BURST", 20)
     one = replica()
-    kube_apiserver.apply(
-        *[cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(35)]
-    )
+    kube_apiserver.apply(*cluster.routes(kube_namespace, 35))
     one.read()
     assert 0 < await one.turn() <= 1 / writer.RATE
     assert one.kube.count("PATCH") == writer.BURST
@@ -40,9 +38,7 @@ async def test_what_was_read_in_a_list_is_written_in_one_request(
     replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str
 ) -> None:
     one = replica()
-    kube_apiserver.apply(
-        *[cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(120)]
-    )
+    kube_apiserver.apply(*cluster.routes(kube_namespace, 120))
     await one.settle()
     assert (one.kube.count("GET"), one.kube.count("PATCH")) == (0, 120)
 
@@ -53,9 +49,7 @@ async def test_lists_are_read_only_as_fast_as_they_are_dealt_with(
     monkeypatch.setattr(writer, "AHEAD", 10)
     monkeypatch.setattr(writer, "BURST", 1)
     one = replica()
-    kube_apiserver.apply(
-        *[cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(60)]
-    )
+    kube_apiserver.apply(*cluster.routes(kube_namespace, 60))
     one.read()
     await one.turn()
     # The first page has fifty; the servers come after the routes.
@@ -71,9 +65,7 @@ async def test_of_a_slow_api_server_less_is_asked(
     replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str
 ) -> None:
     one = replica()
-    kube_apiserver.apply(
-        *[cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(5)]
-    )
+    kube_apiserver.apply(*cluster.routes(kube_namespace, 5))
 
     async def take_a_while(what: str) -> None:
         one.clock.now += 0.3

@@ -29,7 +29,7 @@ async def test_under_crds_that_prune_status_it_stops_and_says_so_once(
     own_kube_apiserver.install_crds(_changed_crds({"status": {"type": "object"}}))
     namespace = own_kube_apiserver.create_namespace()
     one = replica(namespace, server=own_kube_apiserver)
-    routes = [cluster.route(namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(60)]
+    routes = cluster.routes(namespace, 60)
     own_kube_apiserver.apply(*routes, cluster.model_server(namespace, "s"))
     for reviews in range(1, 4):
         for _ in range(3):
@@ -176,9 +176,7 @@ async def test_a_status_that_is_refused_is_said_once(
     own_kube_apiserver.install_crds(_changed_crds({"status": narrow}))
     namespace = own_kube_apiserver.create_namespace()
     one = replica(namespace, server=own_kube_apiserver)
-    own_kube_apiserver.apply(
-        *[cluster.route(namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(5)]
-    )
+    own_kube_apiserver.apply(*cluster.routes(namespace, 5))
     await one.settle()
     assert one.kube.count("PATCH") == term.REFUSALS
     (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
@@ -189,7 +187,7 @@ async def test_one_object_that_is_refused_does_not_keep_the_others_from_being_wr
     replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = replica()
-    routes = [cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(8)]
+    routes = cluster.routes(kube_namespace, 8)
     kube_apiserver.apply(*routes)
 
     async def refuse(what: str) -> None:
@@ -216,9 +214,7 @@ async def test_under_crds_without_a_status_to_write_it_stops_and_says_so(
     own_kube_apiserver.install_crds(without)
     namespace = own_kube_apiserver.create_namespace()
     one = replica(namespace, server=own_kube_apiserver)
-    own_kube_apiserver.apply(
-        *[cluster.route(namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(5)]
-    )
+    own_kube_apiserver.apply(*cluster.routes(namespace, 5))
     await one.settle()
     assert one.kube.count("PATCH") == 1
     assert one.measured(metrics.STATUS_STOPPED) == {("ModelRoute", "refused"): 1.0}

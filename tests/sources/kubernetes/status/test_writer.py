@@ -76,7 +76,7 @@ async def test_what_stands_is_neither_read_again_nor_written(
     replica: Replicas, kube_apiserver: KubeApiServer, kube_namespace: str
 ) -> None:
     one = replica()
-    routes = [cluster.route(kube_namespace, f"r{number}", to("s"), model=f"m{number}") for number in range(3)]
+    routes = cluster.routes(kube_namespace, 3)
     kube_apiserver.apply(*routes)
     await one.settle()
     assert one.kube.count("PATCH") == 3
