@@ -108,7 +108,8 @@ MOST: Final = 2**63 - 1
 
 Count = Annotated[int, Field(ge=0, le=MOST), Allowed("a whole number of 0 or more, below 2^63")]
 PositiveCount = Annotated[int, Field(gt=0, le=MOST), Allowed("a whole number above 0 and below 2^63")]
-Queued = Annotated[int, Field(ge=1, le=2**24), Allowed("a whole number from 1 to 16777216")]
+Rows = Annotated[int, Field(ge=1, le=2**24), Allowed("a whole number from 1 to 16777216")]
+"""Of the ledger, or who waits in one: the most that it can have."""
 Size = Annotated[
     int,
     BeforeValidator(_bytes),
@@ -227,11 +228,11 @@ class Settings(BaseModel):
     """Upstream's; of no effect here, since the order is always current."""
     fairness_rebuild_threshold: PositiveCount = 64
     """Upstream's; of no effect here, since the order is always current."""
-    fairness_max_queue: Queued = 10_000
+    fairness_max_queue: Rows = 10_000
     """Waiting requests of one model and one list of targets, which have a queue of their own; beyond it: 429."""
-    fairness_max_queue_per_user: Queued = 1_000
+    fairness_max_queue_per_user: Rows = 1_000
     """Waiting requests of one user for one model and one list of targets; beyond it: 429."""
-    fairness_max_users: Queued = 100_000
+    fairness_max_users: Rows = 100_000
     """Rows of the ledger; above it the idle row with least service goes."""
     fairness_top_users: Annotated[int, Field(ge=0, le=512), Allowed("a whole number from 0 to 512")] = 10
     """Users named in metrics, per model."""

@@ -61,12 +61,15 @@ def show_lines(name: str) -> None:
 
 def _missed(file: Path) -> list[tuple[int, int, str]]:
     events = ",".join(counting.LINES)
-    command = ["callgrind_annotate", "--auto=no", f"--show={events}", f"--sort={events}", "--threshold=100", str(file)]
+    told = _told(file, _PAIR, f"--show={events}", f"--sort={events}", "--threshold=100")
+    return [(_whole(row[1]), _whole(row[2]), readable(row[3])) for row in told]
+
+
+def _told(file: Path, row: re.Pattern[str], *options: str) -> list[re.Match[str]]:
+    """What callgrind_annotate tells of each function, as `row` has its lines."""
+    command = ["callgrind_annotate", "--auto=no", *options, str(file)]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    rows = [_PAIR.match(line) for line in told.splitlines()]
-    return [
-        (_whole(row[1]), _whole(row[2]), readable(row[3])) for row in rows if row is not None and "TOTALS" not in row[3]
-    ]
+    return [found for line in told.splitlines() if "PROGRAM TOTALS" not in line and (found := row.match(line))]
 
 
 def _whole(number: str) -> int:
@@ -75,14 +78,8 @@ def _whole(number: str) -> int:
 
 
 def _annotated(file: Path, inclusive: str) -> list[tuple[int, str]]:
-    command = ["callgrind_annotate", "--auto=no", f"--inclusive={inclusive}", "--threshold=99.9", str(file)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found: list[tuple[int, str]] = []
-    for line in told.splitlines():
-        match = _LINE.match(line)
-        if match is not None and "PROGRAM TOTALS" not in line:
-            found.append((int(match[1].replace(",", "")), readable(match[2])))
-    return found
+    told = _told(file, _LINE, f"--inclusive={inclusive}", "--threshold=99.9")
+    return [(_whole(row[1]), readable(row[2])) for row in told]
 
 
 def readable(function: str) -> str:

@@ -152,6 +152,7 @@ class Relay:
         self._extra = False
         self._size = 0
         self._has_written = False
+        """What the exchange's `first_byte` says, without a look at it for each chunk."""
         self._events = 0
         self._reported: usage.Usage | None = None
 
