@@ -1,11 +1,12 @@
 import cython
 
 from kthena_fast.transport cimport _calls as calls
-from kthena_fast.transport._stream_c cimport Stream as Stream_c
+from kthena_fast.transport._stream_c cimport Outbox as Outbox_c, Stream as Stream_c
 
 
 @cython.final
 cdef class Sockets:
+    cdef Outbox_c _outbox
     cdef object _loop, _epoll, _line, _clock, _sleep
     cdef int _descriptor
     cdef bytes _events
@@ -18,5 +19,7 @@ cdef class Sockets:
     cpdef forget(self, int descriptor)
     @cython.locals(naps=int)
     cpdef _on_ready(self)
-    @cython.locals(streams=list, events=bytes, number=int, count=int, patient=int, stream=Stream_c, now=double)
+    @cython.locals(
+        streams=list, events=bytes, number=int, count=int, patient=int, stream=Stream_c, outbox=Outbox_c, now=double,
+    )
     cdef bint _look(self) except -1

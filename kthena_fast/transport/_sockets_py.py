@@ -13,7 +13,7 @@ from typing import Any, Final
 import aiohappyeyeballs
 
 from kthena_fast.transport import _calls as calls
-from kthena_fast.transport.stream import Stream
+from kthena_fast.transport.stream import Outbox, Stream
 
 MOST_EVENTS: Final = 256
 """Sockets that something happened to, and as many that wait in line, are served in one turn of the loop, before timers
@@ -53,6 +53,7 @@ class Sockets:
         "_line",
         "_loop",
         "_nap",
+        "_outbox",
         "_since",
         "_sleep",
         "_streams",
@@ -67,6 +68,7 @@ class Sockets:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._loop = loop
+        self._outbox = Outbox()
         self._nap = nap
         self._clock = clock
         self._sleep = sleep
@@ -93,7 +95,7 @@ class Sockets:
         try:
             opened.setblocking(False)
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            stream = Stream(self, self._loop, opened, factory())
+            stream = Stream(self, self._outbox, self._loop, opened, factory())
             descriptor = opened.fileno()
             while len(self._streams) <= descriptor:
                 self._streams.append(None)
@@ -152,12 +154,21 @@ class Sockets:
         events = self._events
         patient = 0
         count = calls.wait(self._epoll, self._descriptor, events)
-        for number in range(count):
-            stream = streams[calls.descriptor_of(events, number)]
-            if stream is not None:
-                if stream.is_patient:
-                    patient += 1
-                stream.on_events(calls.mask_of(events, number))
+        outbox = self._outbox
+        # What is alone would wait for nothing.
+        outbox.is_open = count > 1
+        try:
+            for number in range(count):
+                stream = streams[calls.descriptor_of(events, number)]
+                if stream is not None:
+                    if stream.is_patient:
+                        patient += 1
+                    stream.on_events(calls.mask_of(events, number))
+                    if outbox.is_full():
+                        outbox.send()
+        finally:
+            outbox.is_open = False
+            outbox.send()
         self._counted += patient
         if self._counted >= COUNTED:
             now = self._clock()

@@ -2,16 +2,29 @@ import cython
 
 from kthena_fast.transport cimport _calls as calls
 
-cdef Py_ssize_t MUCH
+cdef Py_ssize_t MUCH, MOST_GATHERED, SMALL
 cdef unsigned int _READABLE, _WRITABLE, _SPLIT, _BROKEN
 
 
 @cython.final
+cdef class Outbox:
+    cdef public bint is_open
+    cdef list _streams
+
+    cdef add(self, Stream stream)
+    cpdef bint is_full(self)
+    @cython.locals(streams=list, stream=Stream)
+    cpdef send(self)
+
+
+@cython.final
 cdef class Stream:
+    cdef Outbox _outbox
     cdef object _keeper, _loop, _opened, _protocol, _receive, _waiting, _failure
     cdef int _descriptor
     cdef public bint is_patient
-    cdef bint _is_paused, _has_more, _has_ended, _is_in_line, _is_much, _is_full, _shuts, _is_closing, _is_losing
+    cdef bint _is_paused, _has_more, _has_ended, _is_in_line, _is_much
+    cdef bint _is_full, _is_gathered, _shuts, _is_closing, _is_losing
     cdef Py_ssize_t _buffered, _sent, _high, _low
 
     cpdef bint is_closing(self)
@@ -23,8 +36,10 @@ cdef class Stream:
     cpdef Py_ssize_t get_write_buffer_size(self)
     @cython.locals(piece=bytes, sent=Py_ssize_t)
     cpdef write(self, data)
+    cdef _gather(self)
 
     cpdef on_events(self, unsigned int events)
+    cpdef on_sending(self)
     cpdef on_turn(self)
     cdef _on_readable(self, unsigned int events)
     @cython.locals(data=bytes, most=Py_ssize_t)

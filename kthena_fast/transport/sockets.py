@@ -19,6 +19,9 @@ happened, each by one `recv` and one `send`, without anything in between. What i
    else, it sleeps for so long and looks again: several pieces then share one waking of the process, which is a third of
    what a piece costs. Only connections that say so are such streams (`Stream.is_patient`); anything else that comes
    waits for one nap at most, and after `MOST_NAPS` in a row the loop has its turn. 0: never.
+4. What is written while several connections are served is sent when all are, or when `stream.MOST_GATHERED` have
+   written: a peer that was woken by the first piece then finds the others without falling asleep in between, and it is
+   the sender whom a waking costs time. Large pieces, and what one connection writes that is served alone, go at once.
 
 Epoll is Linux's. Elsewhere, for connections with TLS, and without extensions (which make this the slower way), the
 loop's own transports serve.

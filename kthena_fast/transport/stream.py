@@ -5,6 +5,7 @@ none): the order of calls, limits of the write buffer, half-closed connections, 
 of its calls. Where implementations differ:
 
 - `write` asks the kernel at once and keeps only what it did not take: after most writes `get_write_buffer_size` is 0.
+  Where several connections are served in one look, small pieces wait for its end (`sockets`, rule 4).
   After `close` or `abort`, and once the peer is gone, bytes go nowhere and nothing is raised.
 - `pause_reading` and `resume_reading` may be called at any time, and the latter reads in the next turn of the loop.
 - A protocol that raises loses its connection, and the loop's exception handler is told.
@@ -20,11 +21,14 @@ from typing import TYPE_CHECKING
 from kthena_fast.core._choice import NO_EXTENSIONS
 
 if TYPE_CHECKING or NO_EXTENSIONS:
+    from kthena_fast.transport._stream_py import Outbox as Outbox
     from kthena_fast.transport._stream_py import Stream as Stream
 else:
     try:
+        from kthena_fast.transport._stream_c import Outbox as Outbox
         from kthena_fast.transport._stream_c import Stream as Stream
     except ModuleNotFoundError:
+        from kthena_fast.transport._stream_py import Outbox as Outbox
         from kthena_fast.transport._stream_py import Stream as Stream
 
 

@@ -52,6 +52,7 @@ def twin(core: str) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         if core == "pure":
             patch.setattr(module, "Stream", _stream_py.Stream)
+            patch.setattr(module, "Outbox", _stream_py.Outbox)
         yield module
 
 
