@@ -73,6 +73,10 @@ cdef class Lane:
     cdef bytes _take_body(self, bytes data)
     @cython.locals(end=Py_ssize_t)
     cdef _keep(self, bytes data, Py_ssize_t at)
+    @cython.locals(at=Py_ssize_t)
+    cdef _receive_in_place(self)
+    cpdef _on_received(self, Py_ssize_t size)
+    cdef _forget_body(self)
     cdef _on_piece(self)
     @cython.locals(came="long long")
     cdef bint _is_held(self) except -1

@@ -472,6 +472,32 @@ class Lane:
         elif end > len(self._whole):
             self._whole = whole_room.grown(self._whole, min(self._length, 2 * end))
         whole_room.put(self._whole, at, data)
+        self._receive_in_place()
+
+    def _receive_in_place(self) -> None:
+        """Have the rest received where it belongs, if it can be: llhttp would have to see it."""
+        if self._stream is not None and self._is_plain and self._missing and self._whole is not None:
+            at = self._length - self._missing
+            if at == len(self._whole):
+                self._whole = whole_room.grown(self._whole, min(self._length, 2 * at))
+            self._stream.receive_into(self._whole, at, self._on_received)
+
+    def _on_received(self, size: int) -> None:
+        """So much of the body came into its place."""
+        self._missing -= size
+        assert self._whole is not None
+        if self._length - self._missing == len(self._whole):
+            self._receive_in_place()
+        if self._progress is not None:
+            self._on_piece()
+
+    def _forget_body(self) -> None:
+        """What has come of it, and what would be received into its place."""
+        if self._whole is not None:
+            self._whole = None
+            if self._stream is not None:
+                self._stream.receive_into(None, 0, self._on_received)
+        self._body = b""
 
     def _on_piece(self) -> None:
         """One more piece came for which the journey waits."""
@@ -513,8 +539,7 @@ class Lane:
     def _on_served(self, exchange: Exchange) -> None:
         self._passage = None
         self._stop_waiting()
-        self._body = b""
-        self._whole = None
+        self._forget_body()
         if self._held:
             self._budget.release(self._held)
             self._held = 0
@@ -601,6 +626,7 @@ class Lane:
     def _linger(self) -> None:
         self._phase = _ENDING
         self._missing = 0
+        self._forget_body()
         self._waiting = self._head = b""
         self._detach()
         transport = self._transport

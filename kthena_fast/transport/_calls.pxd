@@ -2,6 +2,7 @@
 #
 # The GIL is held: the calls do not wait, and the place that is read into is one for the process.
 
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE, _PyBytes_Resize
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.object cimport PyObject
@@ -77,6 +78,27 @@ cdef inline bytes receive_much(int descriptor):
         let_go(data)
         if not interrupted:
             return None
+        PyErr_CheckSignals()
+
+
+cdef inline Py_ssize_t receive_into(int descriptor, room, Py_ssize_t at, Py_ssize_t end) except -2:
+    # Bytes have one owner and no hash yet: nobody has seen them.
+    cdef Py_ssize_t size
+    cdef char *base
+    if type(room) is bytearray:
+        base = PyByteArray_AS_STRING(room)
+    else:
+        base = PyBytes_AS_STRING(<bytes?> room)
+    if at < 0 or at >= end or end > len(room):
+        raise IndexError("outside of the room")
+    while True:
+        size = recv(descriptor, base + at, end - at, 0)
+        if size >= 0:
+            return size
+        if errno == EAGAIN:
+            return -1
+        if errno != EINTR:
+            PyErr_SetFromErrno(OSError)
         PyErr_CheckSignals()
 
 

@@ -24,6 +24,14 @@ receive_much = receive
 """The same where much is awaited: in C what comes is written into place, not copied there, for a little more."""
 
 
+def receive_into(descriptor: int, room: bytearray, at: int, end: int) -> int:
+    """What came, up to its size, at its place in the room; how many bytes, 0 at the end; -1: nothing came."""
+    try:
+        return os.readv(descriptor, [memoryview(room)[at:end]])
+    except BlockingIOError:
+        return -1
+
+
 def send(descriptor: int, data: bytes, at: int) -> int:
     """How many of the bytes from ``at`` on the kernel took."""
     try:

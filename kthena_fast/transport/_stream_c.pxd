@@ -20,7 +20,8 @@ cdef class Outbox:
 @cython.final
 cdef class Stream:
     cdef Outbox _outbox
-    cdef object _keeper, _loop, _opened, _protocol, _receive, _waiting, _failure
+    cdef object _keeper, _loop, _opened, _protocol, _receive, _room, _room_told, _waiting, _failure
+    cdef Py_ssize_t _room_at
     cdef int _descriptor
     cdef public bint is_patient
     cdef bint _is_paused, _has_more, _has_ended, _is_in_line, _is_much
@@ -33,6 +34,7 @@ cdef class Stream:
     cpdef bint is_reading(self)
     cpdef pause_reading(self)
     cpdef resume_reading(self)
+    cpdef receive_into(self, room, Py_ssize_t at, told)
     cpdef Py_ssize_t get_write_buffer_size(self)
     @cython.locals(piece=bytes, sent=Py_ssize_t)
     cpdef write(self, data)
@@ -42,8 +44,9 @@ cdef class Stream:
     cpdef on_sending(self)
     cpdef on_turn(self)
     cdef _on_readable(self, unsigned int events)
-    @cython.locals(data=bytes, most=Py_ssize_t)
+    @cython.locals(data=bytes, asked=Py_ssize_t, size=Py_ssize_t)
     cdef _read(self, bint to_the_end)
+    cdef _fill(self, Py_ssize_t size)
     cdef _line_up(self)
     cdef _on_end(self)
     cdef _pause_if_full(self)

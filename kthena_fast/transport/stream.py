@@ -11,6 +11,7 @@ of its calls. Where implementations differ:
 - A protocol that raises loses its connection, and the loop's exception handler is told.
 - A peer that said its last and then goes altogether is noticed at once, though nothing is read any more.
 - `get_extra_info("socket")` is the socket itself.
+- `receive_into` has what comes received where it belongs, as for a `BufferedProtocol`, for as long as its room lasts.
 - `is_patient` may be set while what comes can wait for a fraction of a millisecond (`sockets`, rule 3).
 """
 

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from kthena_fast.core import _choice
 from kthena_fast.gateway import _lane_py
 from kthena_fast.mock_engine import EngineConfig
 from tests.gateway import running
 from tests.gateway.running import faulty
 
-MODULES = [_lane_py if _choice.NO_EXTENSIONS else importlib.import_module("kthena_fast.gateway._lane_c"), _lane_py]
-
 AT_ONCE = 0.1
 """Seconds within which an engine must know that its client has left."""
-
-
-@pytest.fixture(params=MODULES, ids=lambda module: module.__name__.rpartition("_")[2])
-def module(request: pytest.FixtureRequest) -> ModuleType:
-    found: ModuleType = request.param
-    return found
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from types import ModuleType
 
 import h11
@@ -11,14 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kthena_fast.core import _choice
 from kthena_fast.gateway import _lane_py, lane
 from tests.gateway import running
+from tests.lane.conftest import MODULES
 from tests.lane.fakes import Stage
-
-MODULES = [_lane_py if _choice.NO_EXTENSIONS else importlib.import_module("kthena_fast.gateway._lane_c"), _lane_py]
-
-both = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition("_")[2])
 
 CHAT = running.chat()
 GET = running.get("/v1/models")
@@ -108,7 +103,6 @@ def _is_one_request(sent: bytes) -> None:
     assert connection.trailing_data == (b"", False)
 
 
-@both
 async def test_what_is_handed_over_has_all_its_bytes(module: ModuleType) -> None:
     for cut in range(1, len(GET)):
         stage = Stage(module)
@@ -120,7 +114,6 @@ async def test_what_is_handed_over_has_all_its_bytes(module: ModuleType) -> None
         assert stage.transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-@both
 async def test_nothing_is_handed_over_before_the_answer_is_whole(module: ModuleType) -> None:
     stage = Stage(module)
     stage.journey.go.clear()
@@ -132,7 +125,6 @@ async def test_nothing_is_handed_over_before_the_answer_is_whole(module: ModuleT
     stage.leave()
 
 
-@both
 async def test_answers_come_in_the_order_of_their_requests(module: ModuleType) -> None:
     stage = Stage(module)
     await stage.say(CHAT * 3)
@@ -143,7 +135,6 @@ async def test_answers_come_in_the_order_of_their_requests(module: ModuleType) -
     stage.leave()
 
 
-@both
 async def test_reading_pauses_while_much_waits_behind_a_request(module: ModuleType) -> None:
     stage = Stage(module)
     stage.journey.go.clear()
@@ -162,7 +153,6 @@ async def test_reading_pauses_while_much_waits_behind_a_request(module: ModuleTy
     stage.leave()
 
 
-@both
 async def test_slow_heads_cost_one_deadline_and_no_task(module: ModuleType) -> None:
     stage = Stage(module)
     tasks = asyncio.all_tasks()
@@ -176,7 +166,6 @@ async def test_slow_heads_cost_one_deadline_and_no_task(module: ModuleType) -> N
     stage.leave()
 
 
-@both
 async def test_a_quick_request_sets_no_deadline(module: ModuleType) -> None:
     stage = Stage(module)
     stage.journey.go.clear()
@@ -187,7 +176,6 @@ async def test_a_quick_request_sets_no_deadline(module: ModuleType) -> None:
     await stage.rest()
 
 
-@both
 async def test_a_client_that_leaves_cancels_its_request(module: ModuleType) -> None:
     stage = Stage(module)
     stage.journey.go.clear()
@@ -200,7 +188,6 @@ async def test_a_client_that_leaves_cancels_its_request(module: ModuleType) -> N
     assert stage.way.budget.held == 0
 
 
-@both
 async def test_the_body_counts_until_the_request_is_settled(module: ModuleType) -> None:
     stage = Stage(module)
     stage.journey.go.clear()
@@ -212,7 +199,6 @@ async def test_the_body_counts_until_the_request_is_settled(module: ModuleType) 
     stage.leave()
 
 
-@both
 async def test_while_the_process_drains_answers_end_their_connection(module: ModuleType) -> None:
     stage = Stage(module)
     stage.journey.go.clear()
@@ -227,7 +213,6 @@ async def test_while_the_process_drains_answers_end_their_connection(module: Mod
     stage.leave()
 
 
-@both
 async def test_a_drain_closes_what_waits_for_a_request(module: ModuleType) -> None:
     stage = Stage(module)
     stage.way.close()
@@ -235,7 +220,6 @@ async def test_a_drain_closes_what_waits_for_a_request(module: ModuleType) -> No
     stage.leave()
 
 
-@both
 async def test_connections_beyond_their_number_are_closed_unheard(module: ModuleType) -> None:
     stage = Stage(module, max_connections=1)
     stage.way.connection_made()
@@ -249,7 +233,6 @@ async def test_connections_beyond_their_number_are_closed_unheard(module: Module
     stage.leave()
 
 
-@both
 @pytest.mark.parametrize("size", [3, 100_000, _lane_py.MOST_AT_ONCE + 1, 3 * _lane_py.MOST_AT_ONCE])
 def test_a_body_in_pieces_is_one_body(module: ModuleType, size: int) -> None:
     body = (bytes(range(256)) * (size // 256 + 1))[:size]
@@ -261,7 +244,6 @@ def test_a_body_in_pieces_is_one_body(module: ModuleType, size: int) -> None:
         assert engine_got[0].endswith(body)
 
 
-@both
 async def test_a_request_is_served_when_the_last_piece_of_its_body_comes(module: ModuleType) -> None:
     stage = Stage(module)
     await stage.say(CHAT[:-1])

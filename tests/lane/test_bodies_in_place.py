@@ -1,0 +1,81 @@
+"""The rest of a body is received where it belongs; on real sockets."""
+
+from __future__ import annotations
+
+import random
+from types import ModuleType
+
+import pytest
+
+from kthena_fast.gateway import _lane_py
+from tests.gateway import running
+from tests.lane.test_clients import scene
+from tests.transport.ends import until
+
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: %d\r\n\r\n"
+
+
+def told(size: int, seed: int) -> bytes:
+    """A chat of about so many bytes, none of which says where it stands."""
+    return running.body(user=random.Random(seed).randbytes(size // 2).hex())
+
+
+@pytest.mark.parametrize("size", [70_000, 1_000_000, 2 * _lane_py.MOST_AT_ONCE + 17])
+async def test_large_bodies_reach_the_engine_as_they_are(module: ModuleType, size: int) -> None:
+    async with scene(module, max_body_bytes=4 * size, max_buffered_bytes=8 * size) as made:
+        raw = await made.connect()
+        bodies = [told(size, seed) for seed in range(3)]
+        # Each with the next one's head and beginning behind it.
+        raw.say(b"".join(HEAD % len(body) + body for body in bodies))
+        for _ in bodies:
+            assert (await raw.answer()).status == 200
+        assert [record.body for record in made.engine.requests] == bodies
+
+
+async def test_pieces_of_two_bodies_stay_apart(module: ModuleType) -> None:
+    async with scene(module) as made:
+        bodies = [told(400_000, seed) for seed in range(2)]
+        raws = [await made.connect() for _ in bodies]
+        for raw, body in zip(raws, bodies, strict=True):
+            raw.say(HEAD % len(body))
+        for at in range(0, len(bodies[0]), 50_000):
+            for raw, body in zip(raws, bodies, strict=True):
+                raw.say(body[at : at + 50_000])
+                await raw.writer.drain()
+        for raw in raws:
+            assert (await raw.answer()).status == 200
+        assert sorted(record.body for record in made.engine.requests) == sorted(bodies)
+
+
+async def test_what_comes_of_a_body_that_was_refused_in_its_midst_is_thrown_away(
+    module: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with scene(module, max_body_bytes=1_000_000, max_buffered_bytes=1_100_000) as made:
+        first, second = await made.connect(), await made.connect()
+        body, other = told(900_000, 1), told(900_000, 2)
+        first.say(HEAD % len(body) + body[:500_000])
+        budget = made.gateway._way.budget  # type: ignore[union-attr]
+        await until(lambda: budget.held == 500_000)
+        second.say(HEAD % len(other) + other[:700_000])
+        refusal = await second.answer()
+        assert (refusal.status, refusal.code) == (503, "overloaded")
+        second.say(other[700_000:] + b"x" * 100_000)
+        first.say(body[500_000:])
+        assert (await first.answer()).status == 200
+        assert [record.body for record in made.engine.requests] == [body]
+        await second.leave()
+        await made.settled()
+        assert budget.held == 0
+        assert not caplog.records, "nothing failed over what was thrown away"
+
+
+async def test_a_client_that_leaves_in_the_midst_of_its_body_leaves_nothing(module: ModuleType) -> None:
+    async with scene(module) as made:
+        raw = await made.connect()
+        raw.say(HEAD % 900_000 + b"{" * 500_000)
+        budget = made.gateway._way.budget  # type: ignore[union-attr]
+        await until(lambda: budget.held == 500_000)
+        await raw.leave()
+        await made.settled()
+        assert budget.held == 0
+        assert (await made.ask(running.chat())).status == 200
