@@ -580,7 +580,7 @@ class Lane:
         end = b"\r\n" if self._keep_alive else b"Connection: close\r\n\r\n"
         if framing is _CHUNKED:
             end = b"Transfer-Encoding: chunked\r\n" + end
-        self.write(b"".join((STATUS_LINES[status], head, end, first)))
+        self.write(lines.together(STATUS_LINES[status], head, end, first))
 
     def write(self, data: bytes) -> None:
         stream = self._stream

@@ -24,11 +24,12 @@ cdef class Census:
 cdef class Pod:
     # What each request looks at, side by side.
     cdef public str name
-    cdef public bytes prefix, authority
+    cdef public bytes prefix, host_line
     cdef public object connections
     cdef public Census census
     cdef public long long in_flight, place
     # the rest
+    cdef public bytes authority
     cdef public str key, server, namespace, host, server_name
     cdef public int port
     cdef public bint tls

@@ -89,6 +89,7 @@ class Pod:
         "census",
         "connections",
         "host",
+        "host_line",
         "in_flight",
         "key",
         "name",
@@ -129,6 +130,8 @@ class Pod:
         called = self.server_name
         self.authority = (f"[{called}]:{port}" if ":" in called else f"{called}:{port}").encode()
         """What the engine gets as `Host`."""
+        self.host_line = b"Host: %b\r\n" % self.authority
+        """The header line that says so, with its CRLF."""
         self.in_flight = 0
         self.connections: Any = None
         self.census: Census | None = None

@@ -58,7 +58,7 @@ class Asking:
         self._tls = tls if pod.tls else None
         self._timers = timers
         self._on_page = on_page
-        self._request = b"GET %b/metrics HTTP/1.1\r\nHost: %b\r\nAccept: */*\r\n\r\n" % (pod.prefix, pod.authority)
+        self._request = b"GET %b/metrics HTTP/1.1\r\n%bAccept: */*\r\n\r\n" % (pod.prefix, pod.host_line)
         self.is_asked = False
         """Whether an answer is owed."""
         self.is_new = True

@@ -10,4 +10,5 @@ cdef class Writer:
     cdef public int _file
     cdef public bint _failing, _torn, _reopen, _closed, _is_awake
 
+    @cython.locals(size="long long")
     cpdef write(self, bytes line)

@@ -7,6 +7,7 @@ from kthena_fast.upstream._deadlines_c cimport Deadlines as Deadlines_c
 from kthena_fast.upstream._pool_c cimport Pool as Pool_c
 from kthena_fast.upstream._relay_c cimport Relay as Relay_c
 from kthena_fast.wire cimport _headers_c as headers
+from kthena_fast.wire cimport _lines as lines
 
 cdef object _DONE, _CUT
 

@@ -18,6 +18,7 @@ from kthena_fast.upstream.connection import Connection
 from kthena_fast.upstream.deadlines import Deadline, Deadlines
 from kthena_fast.upstream.pool import Pool
 from kthena_fast.upstream.relay import Relay
+from kthena_fast.wire import _lines as lines
 from kthena_fast.wire import headers
 
 MOST_UNREACHABLE: Final = 5
@@ -51,9 +52,7 @@ class Request:
     def head(self, pod: Pod) -> bytes:
         """The request's head for this pod, up to its blank line."""
         target = pod.prefix + self.target if pod.prefix else self.target
-        return b"".join(
-            (headers.request_line(self.method, target), b"Host: ", pod.authority, b"\r\n", self.lines, b"\r\n")
-        )
+        return lines.together(headers.request_line(self.method, target), pod.host_line, self.lines, b"\r\n")
 
 
 class Forwarder:

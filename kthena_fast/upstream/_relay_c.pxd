@@ -11,6 +11,8 @@ from kthena_fast.wire._usage_c cimport Tail as Tail_c, Usage as Usage_c
 
 cdef tuple _TOLD, _ASKED
 cdef bytes _BLANK
+cdef Py_ssize_t MAX_HEAD, MOST_DIGITS
+cdef int MOST_STATUS
 cdef object _LENGTH, _CHUNKED, _CLOSE, _DONE
 
 

@@ -80,6 +80,26 @@ cdef inline bytes part(bytes data, Py_ssize_t start, Py_ssize_t end):
     return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, end - start)
 
 
+cdef inline char *put_bytes(char *to, bytes data) noexcept:
+    memcpy(to, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+    return to + PyBytes_GET_SIZE(data)
+
+
+cdef inline bytes together(bytes first, bytes second, bytes third, bytes last):
+    cdef bytes whole
+    cdef char *to
+    if first is None or second is None or third is None or last is None:
+        raise TypeError("bytes are put together with bytes")
+    whole = PyBytes_FromStringAndSize(
+        NULL, PyBytes_GET_SIZE(first) + PyBytes_GET_SIZE(second) + PyBytes_GET_SIZE(third) + PyBytes_GET_SIZE(last)
+    )
+    to = put_bytes(PyBytes_AS_STRING(whole), first)
+    to = put_bytes(to, second)
+    to = put_bytes(to, third)
+    put_bytes(to, last)
+    return whole
+
+
 cdef inline bint is_text(PyObject *name, const char *text, Py_ssize_t size) noexcept:
     return PyBytes_GET_SIZE(<bytes> name) == size and not memcmp(PyBytes_AS_STRING(<bytes> name), text, size)
 

@@ -74,6 +74,11 @@ def part(data: bytes, start: int, end: int) -> bytes:
     return data[start:end]
 
 
+def together(first: bytes, second: bytes, third: bytes, last: bytes) -> bytes:
+    """All four, one behind the other."""
+    return b"".join((first, second, third, last))
+
+
 def place_of(data: bytes, start: int, end: int, names: tuple[bytes, ...]) -> int:
     """Which of ``names`` the bytes ``data[start:end]`` are, which lie in it; -1: none of them."""
     name = data[start:end]
