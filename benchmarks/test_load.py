@@ -308,6 +308,31 @@ def test_what_fails_is_noted_and_the_others_are_measured(tmp_path: Path) -> None
     assert found["nginx"]["us_per_request"]
 
 
+class Tiring(course.Course):
+    """Whoever is measured keeps up in the first round only."""
+
+    rounds = 0
+
+    def _latency(self, port: int) -> loads.Latency | None:
+        found = super()._latency(port)
+        if found is None or port == self._canned:
+            return found
+        self.rounds += 1
+        return found._replace(is_sustained=self.rounds == 1)
+
+
+@pytest.mark.usefixtures("tools")
+def test_one_that_does_not_always_keep_up_has_no_latency(tmp_path: Path) -> None:
+    plan = course.Plan(rounds=2, warm_up=1, requests=1, latency=0.1, streams=0.1)
+    with engines.canned(tmp_path) as canned, engines.paced(tmp_path) as paced:
+        run = Tiring(plan, tmp_path, loads.Load(tmp_path), canned, paced)
+        run.rate = 100
+        found = run.run([contestants.CONTESTANTS["nginx"]])
+    assert run.notes == ["nginx does not keep up with 100 requests/s, so it has no latency"]
+    assert len(found["nginx"]["us_per_request"]) == 2
+    assert found["nginx"].keys().isdisjoint(course.LATENCIES)
+
+
 BRIEF = """
 import http.server, os, sys
 class Handler(http.server.BaseHTTPRequestHandler):
