@@ -114,6 +114,7 @@ def compiled_twins() -> list[Extension]:
             # Debug information, which Python's own flags may ask for, makes a wheel five times as large.
             Extension(f"kthena_fast.{room}._{name}_c", [str(source)], extra_compile_args=["-g0"]),
             build_dir=str(C_FILES),
+            quiet=True,
             force=is_out_of_date(C_FILES / source.with_suffix(".c"), types),
             compiler_directives={
                 "language_level": 3,

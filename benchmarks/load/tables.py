@@ -105,7 +105,7 @@ def _growth(report: Report) -> Iterator[list[str]]:
 
 def comparison(report: Report) -> Iterator[list[str]]:
     """Each target with what was found."""
-    yield ["figure", "against", "found", "accept", "", "goal", ""]
+    yield ["figure", "against", "found", "accept", "is it", "goal", "is it"]
     for line in report["comparison"]:
         yield [
             line["figure"],
