@@ -40,6 +40,7 @@ cdef class Lane:
     # the body
     cdef long long _length, _missing, _held
     cdef bytes _body, _whole
+    cdef bint _is_in_place
     cdef object _progress
     # the answer
     cdef object _passage

@@ -90,6 +90,7 @@ class Lane:
         "_held",
         "_idle_deadline",
         "_idle_since",
+        "_is_in_place",
         "_is_lost",
         "_is_paused",
         "_is_plain",
@@ -169,6 +170,8 @@ class Lane:
         """All of it, if it came in one piece."""
         self._whole: bytearray | None = None
         """Where the pieces are put otherwise."""
+        self._is_in_place = False
+        """Whether it was received into its place: what stands behind it has not been read."""
         self._progress: bodies.Progress | None = None
         """While the journey waits for the rest of it."""
         # the answer
@@ -439,7 +442,7 @@ class Lane:
     def _await_body(self, length: int, rest: bytes) -> None:
         """A request begins, and `rest` is what came behind its head."""
         self._phase = _SERVING
-        self._complete = self.started = False
+        self._complete = self.started = self._is_in_place = False
         self._length = self._missing = length
         if length and rest:
             rest = self._take_body(rest)
@@ -484,6 +487,7 @@ class Lane:
 
     def _on_received(self, size: int) -> None:
         """So much of the body came into its place."""
+        self._is_in_place = True
         self._missing -= size
         assert self._whole is not None
         if self._length - self._missing == len(self._whole):
@@ -617,7 +621,7 @@ class Lane:
 
     def _end(self) -> None:
         """No other request follows. If more may come, closing at once would take the answer from the client."""
-        if (self._missing or self._waiting) and not self._half_closed:
+        if (self._missing or self._waiting or self._is_in_place) and not self._half_closed:
             self._linger()
         else:
             self._phase = _ENDING

@@ -115,7 +115,8 @@ class Connection(web.RequestHandler):
 
         `lingers`: aiohttp waits for the rest of the body meanwhile, and the client is to see the end before that.
         """
-        self.is_serving = False
+        # aiohttp may have the next head already: what comes until that is served is of its body, and no head.
+        self.is_serving = reusable and len(self._messages) > 0
         self._is_ending = not reusable
         if reusable:
             return
@@ -184,6 +185,9 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What aiohttp could not parse, in OpenAI's shape; the connection is closed."""
+        if self._is_refused:
+            # Its head was too large or too late, and the client was told that.
+            return Written(keep_alive=False)
         self.begin_request()
         error = self._way.unparsable(status, exc, message)
         self._way.count_refusal(error)

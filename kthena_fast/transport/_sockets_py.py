@@ -163,8 +163,10 @@ class Sockets:
                 if stream is not None:
                     if stream.is_patient:
                         patient += 1
+                    if stream.takes_much:
+                        outbox.send()
                     stream.on_events(calls.mask_of(events, number))
-                    if outbox.is_full():
+                    if stream.takes_much or outbox.is_full():
                         outbox.send()
         finally:
             outbox.is_open = False

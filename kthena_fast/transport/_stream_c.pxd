@@ -24,7 +24,8 @@ cdef class Stream:
     cdef Py_ssize_t _room_at
     cdef int _descriptor
     cdef public bint is_patient
-    cdef bint _is_paused, _has_more, _has_ended, _is_in_line, _is_much
+    cdef readonly bint takes_much
+    cdef bint _is_paused, _has_more, _has_ended, _is_in_line
     cdef bint _is_full, _is_gathered, _shuts, _is_closing, _is_losing
     cdef Py_ssize_t _buffered, _sent, _high, _low
 

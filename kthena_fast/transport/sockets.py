@@ -21,7 +21,8 @@ happened, each by one `recv` and one `send`, without anything in between. What i
    waits for one nap at most, and after `MOST_NAPS` in a row the loop has its turn. 0: never.
 4. What is written while several connections are served is sent when all are, or when `stream.MOST_GATHERED` have
    written: a peer that was woken by the first piece then finds the others without falling asleep in between, and it is
-   the sender whom a waking costs time. Large pieces, and what one connection writes that is served alone, go at once.
+   the sender whom a waking costs time. Large pieces, and what one connection writes that is served alone, go at once,
+   and nothing waits for a connection that brings much.
 
 Epoll is Linux's. Elsewhere, for connections with TLS, and without extensions (which make this the slower way), the
 loop's own transports serve.

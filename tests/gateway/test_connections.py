@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from kthena_fast.gateway.client_connection import Connection
 from kthena_fast.mock_engine import EngineConfig
 from tests.gateway import running
 
@@ -52,6 +53,50 @@ async def test_pipelined_requests_are_answered_in_their_order() -> None:
         assert (fourth.status, fourth.headers["x-request-id"]) == (400, "fourth")
         assert (await raw.answer()).headers["x-request-id"] == "fifth"
         assert [record.header("X-Request-Id") for record in scene.engine.requests] == ["first", "third", "fifth"]
+
+
+async def test_the_body_of_the_next_request_is_no_head_between_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = running.chat("Max-Forwards: 3")
+    second = running.request(running.body(user="z" * 200_000))
+    cut = len(second) - 150_000
+    end_request = Connection.end_request
+
+    def end_and_receive(self: Connection, **how: bool) -> None:
+        """The rest of the second comes as soon as the first is over: aiohttp has not begun with it."""
+        end_request(self, **how)
+        monkeypatch.setattr(Connection, "end_request", end_request)
+        self.data_received(second[cut:])
+
+    monkeypatch.setattr(Connection, "end_request", end_and_receive)
+    async with running.scene() as scene:
+        raw = await scene.connect()
+        raw.say(first + second[:cut])
+        assert [(await raw.answer()).status for _ in range(2)] == [200, 200]
+        # A head has its bounds all the same once it is a head.
+        raw.say(b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 100_000)
+        assert (await raw.answer()).status == 431
+
+
+async def test_a_head_that_is_nonsense_and_too_large_is_refused_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    nonsense = b"GET /healthz HTTP/1.1\r\n\0: x\r\n"
+    receive = Connection.data_received
+
+    def receive_in_two(self: Connection, data: bytes) -> None:
+        """Both before aiohttp has said anything of the first."""
+        receive(self, data[: len(nonsense)])
+        receive(self, data[len(nonsense) :])
+
+    monkeypatch.setattr(Connection, "data_received", receive_in_two)
+    async with running.scene(options={"express": False}) as scene:
+        raw = await scene.connect()
+        raw.say(nonsense + b"X: " + b"x" * 100_000)
+        assert (await raw.answer()).status == 431
+        raw.writer.write_eof()
+        assert await raw.rest() == b""
+        await scene.settled()
+    assert not caplog.records
 
 
 async def test_what_is_pipelined_behind_a_close_is_not_served() -> None:

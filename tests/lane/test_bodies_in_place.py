@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import random
 from types import ModuleType
 
@@ -9,10 +11,13 @@ import pytest
 
 from kthena_fast.gateway import _lane_py
 from tests.gateway import running
-from tests.lane.test_clients import scene
-from tests.transport.ends import until
+from tests.lane.test_clients import scene as any_scene
+from tests.transport.ends import turns, until
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: %d\r\n\r\n"
+
+
+scene = functools.partial(any_scene, options={"own_sockets": True})
 
 
 def told(size: int, seed: int) -> bytes:
@@ -67,6 +72,27 @@ async def test_what_comes_of_a_body_that_was_refused_in_its_midst_is_thrown_away
         await made.settled()
         assert budget.held == 0
         assert not caplog.records, "nothing failed over what was thrown away"
+
+
+async def test_an_answer_to_the_last_piece_arrives_though_more_stands_behind_it(module: ModuleType) -> None:
+    async with scene(module, max_body_bytes=1_000_000, max_buffered_bytes=200_000) as made:
+        first, second = await made.connect(), await made.connect()
+        budget = made.gateway._way.budget  # type: ignore[union-attr]
+        first.say(HEAD % 150_000 + b"{" * 100_000)
+        await until(lambda: budget.held == 100_000)
+        body = told(110_000, 1)
+        second.say(HEAD % len(body) + body[:50_000])
+        await until(lambda: budget.held == 150_000)
+        # In one piece, of which the gateway reads what is the body's.
+        second.say(body[50_000:] + running.chat())
+        # By then it is closed, if it is closed at once: a reset takes what was not read.
+        await until(lambda: budget.held == 100_000)
+        await turns(20)
+        assert (await second.answer()).status == 503
+        # Nor is it a reset that ends it.
+        async with asyncio.timeout(running.PATIENCE):
+            assert await second.reader.read() == b""
+        await first.leave()
 
 
 async def test_a_client_that_leaves_in_the_midst_of_its_body_leaves_nothing(module: ModuleType) -> None:

@@ -124,6 +124,21 @@ async def test_large_pieces_are_sent_at_once(served: Served) -> None:
     assert [sum(map(len, had)) for had in served.arrived] == [0, len(large)]
 
 
+async def test_nothing_waits_for_one_that_brings_much(served: Served) -> None:
+    await served.open(3)
+    served.answer = lambda transport, data: transport.write(data[:1])
+    much = bytes(100_000)
+    # Once it was seen to, also what was written before its turn goes first.
+    for expected in ([0, 0, 2], [0, 1, 1]):
+        served.arrived.clear()
+        for peer, data in zip(served.peers, (b"x", much, b"x"), strict=True):
+            peer.send(data)
+        served.sockets._on_ready()
+        arrived = [sum(map(len, had)) for had in served.arrived]
+        assert [arrived[0], arrived[1], arrived[-1]] == expected
+        served.read()
+
+
 async def test_pieces_of_one_connection_stay_in_order(served: Served) -> None:
     await served.open(2)
     large = b"-" * (_stream_py.SMALL + 1)
@@ -233,6 +248,23 @@ async def test_leaving_in_the_midst_of_a_look_leaves_nothing_unsent(served: Serv
     assert served.read()[:2] == [b"x", b"x"]
     served.told[0].transport.write(b"y")
     assert served.read()[0] == b"y"
+
+
+async def test_leaving_in_the_midst_of_sending_leaves_the_others_to_be_sent(served: Served) -> None:
+    await served.open(3)
+
+    def leave() -> None:
+        raise SystemExit
+
+    for told in served.told:
+        told.transport.set_write_buffer_limits(0)
+    served.told[0].resume_writing = leave  # type: ignore[method-assign]
+    with pytest.raises(SystemExit):
+        served.ask()
+    assert served.read() == [b"x", b"", b""]
+    served.told[0].resume_writing = lambda: None  # type: ignore[method-assign]
+    served.ask(b"y")
+    assert served.read() == [b"y", b"xy", b"xy"]
 
 
 async def test_a_protocol_that_wants_nothing_to_wait_is_told_of_it(served: Served) -> None:
