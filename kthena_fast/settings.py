@@ -168,7 +168,7 @@ class Settings(BaseModel):
         BeforeValidator(_seconds),
         Field(ge=0, le=0.01),
         Allowed("a duration from 0s to 10ms", durations.show),
-    ] = 0.0003
+    ] = 0.0005
     """How long pieces of streams may wait for each other, where they come more densely than that, so that several cost
     one waking of the process. 0s: not at all."""
     max_connections: PositiveCount = 20_000
