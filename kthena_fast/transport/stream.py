@@ -5,13 +5,13 @@ none): the order of calls, limits of the write buffer, half-closed connections, 
 of its calls. Where implementations differ:
 
 - `write` asks the kernel at once and keeps only what it did not take: after most writes `get_write_buffer_size` is 0.
-  Where several connections are served in one look, small pieces wait for its end (`sockets`, rule 4).
   After `close` or `abort`, and once the peer is gone, bytes go nowhere and nothing is raised.
 - `pause_reading` and `resume_reading` may be called at any time, and the latter reads in the next turn of the loop.
 - A protocol that raises loses its connection, and the loop's exception handler is told.
 - A peer that said its last and then goes altogether is noticed at once, though nothing is read any more.
 - `get_extra_info("socket")` is the socket itself.
 - `receive_into` has what comes received where it belongs, as for a `BufferedProtocol`, for as long as its room lasts.
+- Small pieces wait in the `Outbox` that connections share, while it is open (`sockets`, rule 4).
 - `is_patient` may be set while what comes can wait for a fraction of a millisecond (`sockets`, rule 3).
 """
 
