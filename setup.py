@@ -21,6 +21,7 @@ TWINS: tuple[str, ...] = (
     "core/ledger_ring",
     "exchange/record",
     "gateway/bodies",
+    "gateway/incoming",
     "gateway/journey",
     "gateway/lane",
     "gateway/state",

@@ -1,8 +1,7 @@
 import cython
 
 from kthena_fast.exchange._record_c cimport Exchange as Exchange_c
-from kthena_fast.gateway cimport _whole as whole_room
-from kthena_fast.gateway._bodies_c cimport Budget as Budget_c
+from kthena_fast.gateway._incoming_c cimport Incoming as Incoming_c
 from kthena_fast.gateway._state_c cimport State as State_c
 from kthena_fast.transport._stream_c cimport Stream as Stream_c
 from kthena_fast.wire cimport _headers_c as wire_headers
@@ -24,8 +23,7 @@ cdef class Lane:
     # the process
     cdef object _way, _loop, _journey
     cdef State_c _state
-    cdef Budget_c _budget
-    cdef Py_ssize_t _max_headers, _max_header_bytes, _max_body_bytes
+    cdef Py_ssize_t _max_headers, _max_header_bytes
     # the connection
     cdef object _transport, _send, _parser, _pressure, _idle_deadline, _head_deadline, _ending, _probing
     cdef int _phase
@@ -38,9 +36,7 @@ cdef class Lane:
     cdef bint _head_complete, _is_plain
     cdef object _fields
     # the body
-    cdef long long _length, _missing, _held
-    cdef bytes _body, _whole
-    cdef bint _is_in_place
+    cdef Incoming_c _incoming
     cdef object _progress
     # the answer
     cdef object _passage
@@ -63,32 +59,28 @@ cdef class Lane:
         self, bytes head, bytes rest, bytes target, object fields, long long size, bint usual, bint keep_alive,
     )
     cdef _answer_at_once(self, problem, bytes request_id)
-    @cython.locals(exchange=Exchange_c, path=str, query=str, budget=Budget_c, length="long long")
+    @cython.locals(exchange=Exchange_c, path=str, query=str, incoming=Incoming_c)
     cdef _begin(self, bytes target, object fields, bytes request_id, bytes kind)
     cdef _begin_early(self, Exchange_c exchange)
     cdef _hand_over(self, bytes data)
 
     cdef _await_body(self, long long length, bytes rest)
 
-    @cython.locals(rest=bytes, at=Py_ssize_t)
+    @cython.locals(rest=bytes, incoming=Incoming_c, missing="long long")
     cdef bytes _take_body(self, bytes data)
-    @cython.locals(end=Py_ssize_t)
-    cdef _keep(self, bytes data, Py_ssize_t at)
-    @cython.locals(at=Py_ssize_t)
+    @cython.locals(stream=Stream_c, room=bytes)
     cdef _receive_in_place(self)
     cpdef _on_received(self, Py_ssize_t size)
     cdef _forget_body(self)
     cdef _on_piece(self)
-    @cython.locals(came="long long")
     cdef bint _is_held(self) except -1
     cdef _stop_waiting(self)
 
-    @cython.locals(whole=bytes, body=bytes)
-    cdef bytes _take_whole(self)
     cpdef _on_served(self, Exchange_c exchange)
     @cython.locals(waiting=bytes)
     cpdef _go_on(self)
     cdef _refuse(self, error)
+    @cython.locals(incoming=Incoming_c)
     cdef _end(self)
     cdef _linger(self)
     cdef _detach(self)

@@ -26,9 +26,9 @@ import httptools
 from kthena_fast import errors
 from kthena_fast.exchange.downstream import Flow, Framing
 from kthena_fast.exchange.record import Exchange, Headers
-from kthena_fast.gateway import _whole as whole_room
 from kthena_fast.gateway import bodies, replies
 from kthena_fast.gateway.answer import CLOSE_PATIENCE, STATUS_LINES, WRITE_HIGH_WATER, Pressure
+from kthena_fast.gateway.incoming import Incoming
 from kthena_fast.transport.stream import Stream, own
 from kthena_fast.wire import _lines as lines
 from kthena_fast.wire import _scan as scan
@@ -43,10 +43,6 @@ if TYPE_CHECKING:
 
 MAX_WAITING: Final = 64 * 1024
 """Bytes that may come behind the request that is served before reading pauses."""
-
-MOST_AT_ONCE: Final = 8 * 1024 * 1024
-"""Bytes of a body for which room is taken with its first piece; a larger one gets twice what it needs, again and again.
-(Memory that is not written yet costs nothing.)"""
 
 LINGER: Final = 10.0
 """Seconds in which what a client still sends is thrown away, so that closing does not take its answer from it."""
@@ -78,8 +74,6 @@ class Lane:
     """See `lane.Lane`."""
 
     __slots__ = (
-        "_body",
-        "_budget",
         "_complete",
         "_ending",
         "_fields",
@@ -87,22 +81,18 @@ class Lane:
         "_head",
         "_head_complete",
         "_head_deadline",
-        "_held",
         "_idle_deadline",
         "_idle_since",
-        "_is_in_place",
+        "_incoming",
         "_is_lost",
         "_is_paused",
         "_is_plain",
         "_is_tls",
         "_journey",
         "_keep_alive",
-        "_length",
         "_loop",
-        "_max_body_bytes",
         "_max_header_bytes",
         "_max_headers",
-        "_missing",
         "_parser",
         "_passage",
         "_peer",
@@ -118,7 +108,6 @@ class Lane:
         "_trusted",
         "_waiting",
         "_way",
-        "_whole",
         "started",
     )
 
@@ -129,14 +118,12 @@ class Lane:
         # the process
         self._way = way
         self._state = way.state
-        self._budget = way.budget
         self._journey = way.journey
         self._loop = way.loop
         settings = way.settings
         # Looked up once: fields of a pydantic model are as slow as those of an enum.
         self._max_headers = settings.max_headers
         self._max_header_bytes = settings.max_header_bytes
-        self._max_body_bytes = settings.max_body_bytes
         # the connection
         self._transport: asyncio.Transport
         self._stream: Stream | None
@@ -163,15 +150,7 @@ class Lane:
         self._target = b""
         self._fields: Headers = []
         # the body
-        self._length = 0
-        self._missing = 0
-        self._held = 0
-        self._body = b""
-        """All of it, if it came in one piece."""
-        self._whole: bytearray | None = None
-        """Where the pieces are put otherwise."""
-        self._is_in_place = False
-        """Whether it was received into its place: what stands behind it has not been read."""
+        self._incoming = Incoming(way.budget, settings.max_body_bytes)
         self._progress: bodies.Progress | None = None
         """While the journey waits for the rest of it."""
         # the answer
@@ -208,7 +187,7 @@ class Lane:
         self._idle_deadline = way.deadlines.add(way.settings.keepalive_timeout, self._on_idle)
 
     def data_received(self, data: bytes) -> None:
-        if self._missing:
+        if self._incoming.missing:
             data = self._take_body(data)
         if self._phase == _BETWEEN:
             self._read_head(data)
@@ -223,7 +202,7 @@ class Lane:
     def eof_received(self) -> bool:
         """The client sends no more. Whether the connection stays open: for a request that came whole, until its
         answer has begun; a client that goes after that has read what it wanted."""
-        if self._phase != _SERVING or self._missing or self.started or self._is_tls:
+        if self._phase != _SERVING or self._incoming.missing or self.started or self._is_tls:
             return False
         self._half_closed = True
         self._probing = self._loop.call_later(FIRST_PROBE, self._probe, FIRST_PROBE)
@@ -238,7 +217,7 @@ class Lane:
     def connection_lost(self, failure: Exception | None) -> None:
         self._is_lost = True
         self._phase = _ENDING
-        self._missing = 0
+        self._incoming.missing = 0
         self._detach()
         self._way.lanes.discard(self)
         self._way.connection_lost()
@@ -390,14 +369,11 @@ class Lane:
         if self._trusted:
             exchange.trusted = True
             exchange.client = self._way.client_behind_proxies(self._peer, fields)
-        budget = self._budget
-        length = self._length
-        if self._missing or length > self._max_body_bytes or not budget.has_room_for(length):
+        incoming = self._incoming
+        if not incoming.is_ready():
             self._begin_early(exchange)
             return
-        budget.hold(length)
-        self._held = length
-        exchange.body = self._take_whole()
+        exchange.body = incoming.whole()
         self._passage = self._journey.serve_at_once(exchange, self, self._on_served)
 
     def _begin_early(self, exchange: Exchange) -> None:
@@ -406,8 +382,8 @@ class Lane:
         self._passage = self._journey.begin(exchange, self, self._on_served)
         if self._passage is None:
             return
-        if self._length > self._max_body_bytes:
-            self._passage.on_no_body(errors.body_too_large(self._max_body_bytes))
+        if self._incoming.is_too_large():
+            self._passage.on_no_body(errors.body_too_large(way.settings.max_body_bytes))
         elif self._is_held():
             self._progress = bodies.Progress(way.deadlines, way.settings.body_timeout, self._on_late_body)
 
@@ -442,86 +418,66 @@ class Lane:
     def _await_body(self, length: int, rest: bytes) -> None:
         """A request begins, and `rest` is what came behind its head."""
         self._phase = _SERVING
-        self._complete = self.started = self._is_in_place = False
-        self._length = self._missing = length
+        self._complete = self.started = False
+        self._incoming.begin(length)
         if length and rest:
             rest = self._take_body(rest)
         self._waiting = rest
 
     def _take_body(self, data: bytes) -> bytes:
         """Keep what belongs to the body; what is behind it is returned."""
+        incoming = self._incoming
+        missing = incoming.missing
         rest = b""
-        if len(data) > self._missing:
-            rest = data[self._missing :]
-            data = data[: self._missing]
-        at = self._length - self._missing
-        self._missing -= len(data)
+        if len(data) > missing:
+            rest = data[missing:]
+            data = data[:missing]
         if not self._is_plain:
             parser = self._parser
             assert parser is not None
             parser.feed_data(data)
-        if self._length <= self._max_body_bytes:
-            self._keep(data, at)
+        incoming.take(data)
+        if incoming.missing and self._is_plain:
+            # llhttp would have to see it.
+            self._receive_in_place()
         return rest
 
-    def _keep(self, data: bytes, at: int) -> None:
-        """Keep a piece. Room for the others is taken only now: a client may announce much and send nothing."""
-        end = at + len(data)
-        if self._whole is None:
-            if end == self._length:
-                self._body = data
-                return
-            self._whole = whole_room.blank(min(self._length, max(MOST_AT_ONCE, end)))
-        elif end > len(self._whole):
-            self._whole = whole_room.grown(self._whole, min(self._length, 2 * end))
-        whole_room.put(self._whole, at, data)
-        self._receive_in_place()
-
     def _receive_in_place(self) -> None:
-        """Have the rest received where it belongs, if it can be: llhttp would have to see it."""
-        if self._stream is not None and self._is_plain and self._missing and self._whole is not None:
-            at = self._length - self._missing
-            if at == len(self._whole):
-                self._whole = whole_room.grown(self._whole, min(self._length, 2 * at))
-            self._stream.receive_into(self._whole, at, self._on_received)
+        """Have the rest of the body received where it belongs, if it can be."""
+        stream = self._stream
+        room = self._incoming.room()
+        if stream is not None and room is not None:
+            stream.receive_into(room, self._incoming.came(), self._on_received)
 
     def _on_received(self, size: int) -> None:
         """So much of the body came into its place."""
-        self._is_in_place = True
-        self._missing -= size
-        assert self._whole is not None
-        if self._length - self._missing == len(self._whole):
+        if self._incoming.received(size):
             self._receive_in_place()
         if self._progress is not None:
             self._on_piece()
 
     def _forget_body(self) -> None:
         """What has come of it, and what would be received into its place."""
-        if self._whole is not None:
-            self._whole = None
-            if self._stream is not None:
-                self._stream.receive_into(None, 0, self._on_received)
-        self._body = b""
+        if self._incoming.forget() and self._stream is not None:
+            self._stream.receive_into(None, 0, self._on_received)
 
     def _on_piece(self) -> None:
         """One more piece came for which the journey waits."""
         assert self._progress is not None
         self._progress.moved()
-        if self._is_held() and not self._missing:
+        if self._is_held() and not self._incoming.missing:
             self._stop_waiting()
             assert self._passage is not None
-            self._passage.on_body(self._take_whole())
+            self._passage.on_body(self._incoming.whole())
 
     def _is_held(self) -> bool:
         """Count in what has come; False: that was too much, and the client is told."""
-        came = self._length - self._missing
         try:
-            self._budget.hold(came - self._held)
+            self._incoming.hold()
         except errors.GatewayError as problem:
             assert self._passage is not None
             self._passage.on_no_body(problem)
             return False
-        self._held = came
         return True
 
     def _stop_waiting(self) -> None:
@@ -529,24 +485,12 @@ class Lane:
             self._progress.done()
             self._progress = None
 
-    def _take_whole(self) -> bytes:
-        whole = self._whole
-        if whole is not None:
-            self._whole = None
-            return whole_room.sealed(whole)
-        body = self._body
-        self._body = b""
-        return body
-
     # The request
 
     def _on_served(self, exchange: Exchange) -> None:
         self._passage = None
         self._stop_waiting()
         self._forget_body()
-        if self._held:
-            self._budget.release(self._held)
-            self._held = 0
         self._pressure.flow = None
         self._stop_probing()
         if self._is_lost:
@@ -579,7 +523,7 @@ class Lane:
 
     def start(self, status: int, head: bytes, framing: Framing, first: bytes = b"") -> None:
         self.started = True
-        if self._missing or framing is _CLOSE or self._state.draining:
+        if self._incoming.missing or framing is _CLOSE or self._state.draining:
             self._keep_alive = False
         end = b"\r\n" if self._keep_alive else b"Connection: close\r\n\r\n"
         if framing is _CHUNKED:
@@ -621,7 +565,8 @@ class Lane:
 
     def _end(self) -> None:
         """No other request follows. If more may come, closing at once would take the answer from the client."""
-        if (self._missing or self._waiting or self._is_in_place) and not self._half_closed:
+        incoming = self._incoming
+        if (incoming.missing or self._waiting or incoming.is_in_place) and not self._half_closed:
             self._linger()
         else:
             self._phase = _ENDING
@@ -629,7 +574,7 @@ class Lane:
 
     def _linger(self) -> None:
         self._phase = _ENDING
-        self._missing = 0
+        self._incoming.missing = 0
         self._forget_body()
         self._waiting = self._head = b""
         self._detach()

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from kthena_fast.gateway import _lane_py
+from kthena_fast.gateway import _incoming_py
 from tests.gateway import running
 from tests.lane.test_clients import scene as any_scene
 from tests.transport.ends import turns, until
@@ -25,7 +25,7 @@ def told(size: int, seed: int) -> bytes:
     return running.body(user=random.Random(seed).randbytes(size // 2).hex())
 
 
-@pytest.mark.parametrize("size", [70_000, 1_000_000, 2 * _lane_py.MOST_AT_ONCE + 17])
+@pytest.mark.parametrize("size", [70_000, 1_000_000, 2 * _incoming_py.MOST_AT_ONCE + 17])
 async def test_large_bodies_reach_the_engine_as_they_are(module: ModuleType, size: int) -> None:
     async with scene(module, max_body_bytes=4 * size, max_buffered_bytes=8 * size) as made:
         raw = await made.connect()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kthena_fast.gateway import _lane_py, lane
+from kthena_fast.gateway import _incoming_py, _lane_py, lane
 from tests.gateway import running
 from tests.lane.conftest import MODULES
 from tests.lane.fakes import Stage
@@ -233,7 +233,7 @@ async def test_connections_beyond_their_number_are_closed_unheard(module: Module
     stage.leave()
 
 
-@pytest.mark.parametrize("size", [3, 100_000, _lane_py.MOST_AT_ONCE + 1, 3 * _lane_py.MOST_AT_ONCE])
+@pytest.mark.parametrize("size", [3, 100_000, _incoming_py.MOST_AT_ONCE + 1, 3 * _incoming_py.MOST_AT_ONCE])
 def test_a_body_in_pieces_is_one_body(module: ModuleType, size: int) -> None:
     body = (bytes(range(256)) * (size // 256 + 1))[:size]
     data = running.request(body)
