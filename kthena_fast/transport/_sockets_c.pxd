@@ -19,7 +19,7 @@ cdef class Sockets:
     cpdef forget(self, int descriptor)
     @cython.locals(naps=int)
     cpdef _on_ready(self)
-    @cython.locals(
-        streams=list, events=bytes, number=int, count=int, patient=int, stream=Stream_c, outbox=Outbox_c, now=double,
-    )
+    @cython.locals(count=int, patient=int, now=double)
     cdef bint _look(self) except -1
+    @cython.locals(streams=list, events=bytes, number=int, patient=int, stream=Stream_c, outbox=Outbox_c)
+    cdef int _serve(self, int count) except -1

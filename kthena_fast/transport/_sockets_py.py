@@ -150,10 +150,21 @@ class Sockets:
     def _look(self) -> bool:
         """Serve those to whom something happened; whether a nap would save a waking, and nobody waits for more than a
         piece that may."""
+        count = calls.wait(self._epoll, self._descriptor, self._events)
+        patient = self._serve(count)
+        self._counted += patient
+        if self._counted >= COUNTED:
+            now = self._clock()
+            self._is_dense = (now - self._since) * DENSE < self._counted * self._nap
+            self._since = now
+            self._counted = 0
+        return self._is_dense and 0 < patient == count <= FEW
+
+    def _serve(self, count: int) -> int:
+        """Serve those of so many events; how many of them may wait."""
         streams = self._streams
         events = self._events
         patient = 0
-        count = calls.wait(self._epoll, self._descriptor, events)
         outbox = self._outbox
         # What is alone would wait for nothing.
         outbox.is_open = count > 1
@@ -171,13 +182,7 @@ class Sockets:
         finally:
             outbox.is_open = False
             outbox.send()
-        self._counted += patient
-        if self._counted >= COUNTED:
-            now = self._clock()
-            self._is_dense = (now - self._since) * DENSE < self._counted * self._nap
-            self._since = now
-            self._counted = 0
-        return self._is_dense and 0 < patient == count <= FEW
+        return patient
 
     def _on_turn(self) -> None:
         line = self._line

@@ -35,7 +35,7 @@ cdef class Stream:
     cpdef bint is_reading(self)
     cpdef pause_reading(self)
     cpdef resume_reading(self)
-    cpdef receive_into(self, room, Py_ssize_t at, told)
+    cpdef receive_into(self, room, Py_ssize_t at=*, told=*)
     cpdef Py_ssize_t get_write_buffer_size(self)
     @cython.locals(piece=bytes, sent=Py_ssize_t)
     cpdef write(self, data)

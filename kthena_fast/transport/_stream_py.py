@@ -215,9 +215,9 @@ class Stream:
         if self._has_more and not self._is_closing:
             self._line_up()
 
-    def receive_into(self, room: bytearray | None, at: int, told: Callable[[int], object]) -> None:
+    def receive_into(self, room: bytearray | None, at: int = 0, told: Callable[[int], object] | None = None) -> None:
         """Have what comes next received into `room` from `at` on until it is full, without a copy: `told` is called
-        with how many bytes came, instead of the protocol's `data_received`. None: no longer.
+        with how many bytes came, instead of the protocol's `data_received`. No room: no longer.
 
         Compiled, it may as well be bytes that nobody else has seen. ValueError where `at` is not in it.
         """
@@ -225,7 +225,7 @@ class Stream:
             raise ValueError(f"the room has {len(room)} bytes, and none at {at}")
         self._room = room
         self._room_at = at
-        self._room_told = told
+        self._room_told = _ignore if told is None else told
 
     # Writing
 
