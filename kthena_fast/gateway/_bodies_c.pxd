@@ -17,6 +17,9 @@ cdef class Hold:
     cdef Budget _budget
     cdef long long _count
 
+    cpdef grow_to(self, long long count)
+    cpdef release(self)
+
 
 @cython.final
 cdef class Progress:

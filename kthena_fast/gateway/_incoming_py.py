@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kthena_fast.gateway import _whole as whole_room
+from kthena_fast.gateway.bodies import Hold
 
 if TYPE_CHECKING:
     from kthena_fast.gateway.bodies import Budget
@@ -17,44 +18,44 @@ MOST_AT_ONCE: Final = 8 * 1024 * 1024
 class Incoming:
     """See `incoming.Incoming`."""
 
-    __slots__ = ("_budget", "_held", "_most", "_piece", "_room", "is_in_place", "length", "missing")
+    __slots__ = ("_budget", "_hold", "_length", "_most", "_piece", "_room", "is_in_place", "missing")
 
     def __init__(self, budget: Budget, most: int) -> None:
         self._budget = budget
+        self._hold = Hold(budget)
         self._most = most
-        self.length = 0
+        self._length = 0
         self.missing = 0
         """Bytes that are still to come."""
         self.is_in_place = False
         """Whether some of it was received into its room, so that nobody knows what stands behind it."""
-        self._held = 0
         self._piece = b""
         """All of it, if it came in one piece."""
         self._room: bytearray | None = None
         """Where the pieces are put otherwise."""
 
     def begin(self, length: int) -> None:
-        self.length = self.missing = length
+        self._length = self.missing = length
         self.is_in_place = False
 
     def is_too_large(self) -> bool:
-        return self.length > self._most
+        return self._length > self._most
 
     def take(self, data: bytes) -> None:
         """Keep a piece, all of which belongs to it; of one that is too large nothing is kept."""
-        at = self.length - self.missing
+        at = self.came()
         end = at + len(data)
         self.missing -= len(data)
-        if self.length > self._most:
+        if self.is_too_large():
             return
         if self._room is None:
-            if end == self.length:
+            if end == self._length:
                 self._piece = data
                 return
             # Room for the others is taken only now: a client may announce much and send nothing.
-            self._room = whole_room.blank(min(self.length, max(MOST_AT_ONCE, end)))
+            self._room = whole_room.blank(min(self._length, max(MOST_AT_ONCE, end)))
         elif end > len(self._room):
-            self._room = whole_room.grown(self._room, min(self.length, 2 * end))
+            self._room = whole_room.grown(self._room, min(self._length, 2 * end))
         whole_room.put(self._room, at, data)
 
     def room(self) -> bytearray | None:
@@ -62,32 +63,34 @@ class Incoming:
 
         Whoever writes there says so by `received`, and stops once this is forgotten.
         """
-        if self._room is not None and self.missing and self.length - self.missing == len(self._room):
-            self._room = whole_room.grown(self._room, min(self.length, 2 * len(self._room)))
+        if self._room is not None and self._is_full():
+            self._room = whole_room.grown(self._room, min(self._length, 2 * len(self._room)))
         return self._room
 
     def came(self) -> int:
         """Bytes that have come."""
-        return self.length - self.missing
+        return self._length - self.missing
 
     def received(self, size: int) -> bool:
         """So much more is in the room; whether that is full, and more is to come."""
         self.is_in_place = True
         self.missing -= size
-        return self.missing > 0 and self._room is not None and self.length - self.missing == len(self._room)
+        return self._is_full()
+
+    def _is_full(self) -> bool:
+        """Whether more is to come than there is room for."""
+        return self.missing > 0 and self._room is not None and self.came() == len(self._room)
 
     def is_ready(self) -> bool:
         """Whether all of it is here and may be held; then it is counted in."""
-        if self.missing or self.length > self._most or not self._budget.has_room_for(self.length):
+        if self.missing or self.is_too_large() or not self._budget.has_room_for(self._length):
             return False
         self.hold()
         return True
 
     def hold(self) -> None:
         """Count in what has come; GatewayError 503 where that is too much."""
-        came = self.length - self.missing
-        self._budget.hold(came - self._held)
-        self._held = came
+        self._hold.grow_to(self.came())
 
     def whole(self) -> bytes:
         """All of it; it is kept here no longer."""
@@ -104,7 +107,5 @@ class Incoming:
         had_room = self._room is not None
         self._piece = b""
         self._room = None
-        if self._held:
-            self._budget.release(self._held)
-            self._held = 0
+        self._hold.release()
         return had_room

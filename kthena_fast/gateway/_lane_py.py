@@ -459,7 +459,7 @@ class Lane:
     def _forget_body(self) -> None:
         """What has come of it, and what would be received into its place."""
         if self._incoming.forget() and self._stream is not None:
-            self._stream.receive_into(None, 0, self._on_received)
+            self._stream.receive_into(None)
 
     def _on_piece(self) -> None:
         """One more piece came for which the journey waits."""
