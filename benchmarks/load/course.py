@@ -44,9 +44,9 @@ class Plan:
 
 
 FULL = Plan()
-LATENCIES = ("p50_added_ms", "p99_added_ms")
-
 QUICK = Plan(rounds=2, requests=1, latency=1, streams=1, growth_rounds=1)
+
+LATENCIES = ("p50_added_ms", "p99_added_ms")
 
 
 class Course:

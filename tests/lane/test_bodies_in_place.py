@@ -10,12 +10,10 @@ from types import ModuleType
 import pytest
 
 from kthena_fast.gateway import _incoming_py
+from kthena_fast.gateway.bodies import Budget
 from tests.gateway import running
-from tests.lane.test_clients import scene as any_scene
+from tests.lane.conftest import scene as any_scene
 from tests.transport.ends import turns, until
-
-HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: %d\r\n\r\n"
-
 
 scene = functools.partial(any_scene, options={"own_sockets": True})
 
@@ -25,13 +23,25 @@ def told(size: int, seed: int) -> bytes:
     return running.body(user=random.Random(seed).randbytes(size // 2).hex())
 
 
+def first_of(body: bytes, size: int) -> bytes:
+    """A request with so many bytes of its body."""
+    whole = running.request(body)
+    return whole[: len(whole) - len(body) + size]
+
+
+def budget_of(made: running.Scene) -> Budget:
+    way = made.gateway._way
+    assert way is not None
+    return way.budget
+
+
 @pytest.mark.parametrize("size", [70_000, 1_000_000, 2 * _incoming_py.MOST_AT_ONCE + 17])
 async def test_large_bodies_reach_the_engine_as_they_are(module: ModuleType, size: int) -> None:
     async with scene(module, max_body_bytes=4 * size, max_buffered_bytes=8 * size) as made:
         raw = await made.connect()
         bodies = [told(size, seed) for seed in range(3)]
         # Each with the next one's head and beginning behind it.
-        raw.say(b"".join(HEAD % len(body) + body for body in bodies))
+        raw.say(b"".join(running.request(body) for body in bodies))
         for _ in bodies:
             assert (await raw.answer()).status == 200
         assert [record.body for record in made.engine.requests] == bodies
@@ -41,11 +51,10 @@ async def test_pieces_of_two_bodies_stay_apart(module: ModuleType) -> None:
     async with scene(module) as made:
         bodies = [told(400_000, seed) for seed in range(2)]
         raws = [await made.connect() for _ in bodies]
-        for raw, body in zip(raws, bodies, strict=True):
-            raw.say(HEAD % len(body))
-        for at in range(0, len(bodies[0]), 50_000):
-            for raw, body in zip(raws, bodies, strict=True):
-                raw.say(body[at : at + 50_000])
+        requests = [running.request(body) for body in bodies]
+        for at in range(0, len(requests[0]), 50_000):
+            for raw, request in zip(raws, requests, strict=True):
+                raw.say(request[at : at + 50_000])
                 await raw.writer.drain()
         for raw in raws:
             assert (await raw.answer()).status == 200
@@ -58,10 +67,10 @@ async def test_what_comes_of_a_body_that_was_refused_in_its_midst_is_thrown_away
     async with scene(module, max_body_bytes=1_000_000, max_buffered_bytes=1_100_000) as made:
         first, second = await made.connect(), await made.connect()
         body, other = told(900_000, 1), told(900_000, 2)
-        first.say(HEAD % len(body) + body[:500_000])
-        budget = made.gateway._way.budget  # type: ignore[union-attr]
+        first.say(first_of(body, 500_000))
+        budget = budget_of(made)
         await until(lambda: budget.held == 500_000)
-        second.say(HEAD % len(other) + other[:700_000])
+        second.say(first_of(other, 700_000))
         refusal = await second.answer()
         assert (refusal.status, refusal.code) == (503, "overloaded")
         second.say(other[700_000:] + b"x" * 100_000)
@@ -77,11 +86,11 @@ async def test_what_comes_of_a_body_that_was_refused_in_its_midst_is_thrown_away
 async def test_an_answer_to_the_last_piece_arrives_though_more_stands_behind_it(module: ModuleType) -> None:
     async with scene(module, max_body_bytes=1_000_000, max_buffered_bytes=200_000) as made:
         first, second = await made.connect(), await made.connect()
-        budget = made.gateway._way.budget  # type: ignore[union-attr]
-        first.say(HEAD % 150_000 + b"{" * 100_000)
+        budget = budget_of(made)
+        first.say(first_of(b"{" * 150_000, 100_000))
         await until(lambda: budget.held == 100_000)
         body = told(110_000, 1)
-        second.say(HEAD % len(body) + body[:50_000])
+        second.say(first_of(body, 50_000))
         await until(lambda: budget.held == 150_000)
         # In one piece, of which the gateway reads what is the body's.
         second.say(body[50_000:] + running.chat())
@@ -98,8 +107,8 @@ async def test_an_answer_to_the_last_piece_arrives_though_more_stands_behind_it(
 async def test_a_client_that_leaves_in_the_midst_of_its_body_leaves_nothing(module: ModuleType) -> None:
     async with scene(module) as made:
         raw = await made.connect()
-        raw.say(HEAD % 900_000 + b"{" * 500_000)
-        budget = made.gateway._way.budget  # type: ignore[union-attr]
+        raw.say(first_of(b"{" * 900_000, 500_000))
+        budget = budget_of(made)
         await until(lambda: budget.held == 500_000)
         await raw.leave()
         await made.settled()

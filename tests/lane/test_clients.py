@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from types import ModuleType
-from typing import Any
 
 import pytest
 
 from kthena_fast.gateway import _lane_py
-from kthena_fast.mock_engine import EngineConfig
 from tests.gateway import running
 from tests.gateway.running import faulty
+from tests.lane.conftest import scene
 
 AT_ONCE = 0.1
 """Seconds within which an engine must know that its client has left."""
-
-
-@contextlib.asynccontextmanager
-async def scene(module: ModuleType, *configs: EngineConfig, **knobs: Any) -> AsyncIterator[running.Scene]:
-    async with running.scene(*configs, **knobs) as made:
-        assert made.gateway._way is not None
-        made.gateway._way.lane = module.Lane
-        yield made
 
 
 @pytest.mark.parametrize("stream", [False, True])

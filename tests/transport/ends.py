@@ -195,6 +195,34 @@ async def connected(
         await protocol.until_lost()
 
 
+class Many:
+    """Connections of one keeper, whose peers are in the hands of the test."""
+
+    def __init__(self, sockets: Any) -> None:
+        self.sockets = sockets
+        self.told: list[Any] = []
+        self.peers: list[socket.socket] = []
+
+    async def open_each(self, count: int, make: Callable[[], Told]) -> list[Any]:
+        """So many more; their transports."""
+        opened = []
+        for _ in range(count):
+            ours, theirs = a_pair()
+            told = make()
+            opened.append(self.sockets.adopt(ours, lambda told=told: told))
+            self.told.append(told)
+            self.peers.append(theirs)
+        # What comes with a new connection is its first edge.
+        await turns()
+        return opened
+
+    async def close(self) -> None:
+        self.sockets.close()
+        await turns()
+        for peer in self.peers:
+            peer.close()
+
+
 async def turns(count: int = 5) -> None:
     """Let the loop turn."""
     for _ in range(count):

@@ -11,7 +11,7 @@ import pytest
 
 from kthena_fast.transport import _stream_py
 from tests.conftest import CORES
-from tests.transport.ends import Told, a_pair, turns, twin
+from tests.transport.ends import Many, Told, twin
 
 
 class Answering(Told):
@@ -26,27 +26,19 @@ class Answering(Told):
         self.answer(self.transport, data)
 
 
-class Served:
+class Served(Many):
     """Connections that answer, and what their peers have by now."""
 
     def __init__(self, module: Any) -> None:
-        self.sockets = module.Sockets(asyncio.get_running_loop())
-        self.told: list[Answering] = []
-        self.peers: list[socket.socket] = []
+        super().__init__(module.Sockets(asyncio.get_running_loop()))
         self.answer: Callable[[Any, bytes], object] = lambda transport, data: transport.write(data)
         self.arrived: list[list[bytes]] = []
         """What the peers had before each answer."""
 
     async def open(self, count: int) -> None:
-        for _ in range(count):
-            ours, theirs = a_pair()
-            theirs.setblocking(False)
-            told = Answering(self._on_piece)
-            self.sockets.adopt(ours, lambda told=told: told)
-            self.told.append(told)
-            self.peers.append(theirs)
-        # What comes with a new connection is its first edge.
-        await turns()
+        await self.open_each(count, lambda: Answering(self._on_piece))
+        for peer in self.peers:
+            peer.setblocking(False)
 
     def _on_piece(self, transport: Any, data: bytes) -> None:
         self.arrived.append(self.read())
@@ -74,10 +66,7 @@ async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
     with twin(request.param) as module:
         made = Served(module)
         yield made
-        made.sockets.close()
-        await turns()
-        for peer in made.peers:
-            peer.close()
+        await made.close()
 
 
 async def test_they_are_sent_together_when_all_were_served(served: Served) -> None:
@@ -90,11 +79,11 @@ async def test_they_are_sent_together_when_all_were_served(served: Served) -> No
 async def test_what_is_served_alone_is_sent_at_once(served: Served) -> None:
     await served.open(1)
 
-    def twice(transport: Any, data: bytes) -> None:
+    def answer(transport: Any, data: bytes) -> None:
         transport.write(data)
         assert transport.get_write_buffer_size() == 0
 
-    served.answer = twice
+    served.answer = answer
     served.ask()
     assert served.read() == [b"x"]
 
@@ -258,11 +247,11 @@ async def test_leaving_in_the_midst_of_sending_leaves_the_others_to_be_sent(serv
 
     for told in served.told:
         told.transport.set_write_buffer_limits(0)
-    served.told[0].resume_writing = leave  # type: ignore[method-assign]
+    served.told[0].resume_writing = leave
     with pytest.raises(SystemExit):
         served.ask()
     assert served.read() == [b"x", b"", b""]
-    served.told[0].resume_writing = lambda: None  # type: ignore[method-assign]
+    served.told[0].resume_writing = lambda: None
     served.ask(b"y")
     assert served.read() == [b"y", b"xy", b"xy"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -16,35 +15,28 @@ import pytest
 
 from kthena_fast.transport import _sockets_py
 from tests.conftest import CORES
-from tests.transport.ends import Told, a_pair, turns, twin
+from tests.transport.ends import Many, Told, turns, twin
 
 NAP = 0.5
 
 
-class Streams:
+class Streams(Many):
     """As many as a test needs, and their keeper, whose naps are written down."""
 
     def __init__(self, module: Any, nap: float) -> None:
         self.naps: list[float] = []
         self.during: Callable[[], object] = lambda: None
         self.now = 0.0
-        self.sockets = module.Sockets(asyncio.get_running_loop(), nap, clock=lambda: self.now, sleep=self._sleep)
-        self.told: list[Told] = []
-        self.peers: list[socket.socket] = []
+        loop = asyncio.get_running_loop()
+        super().__init__(module.Sockets(loop, nap, clock=lambda: self.now, sleep=self._sleep))
 
     def _sleep(self, nap: float) -> None:
         self.naps.append(nap)
         self.during()
 
     async def open(self, count: int, *, patient: bool = True) -> None:
-        for _ in range(count):
-            ours, theirs = a_pair()
-            told = Told()
-            self.sockets.adopt(ours, lambda told=told: told).is_patient = patient
-            self.told.append(told)
-            self.peers.append(theirs)
-        # What comes with a new connection is its first edge.
-        await turns()
+        for stream in await self.open_each(count, Told):
+            stream.is_patient = patient
 
     def send(self, *numbers: int) -> None:
         for number in numbers:
@@ -67,10 +59,7 @@ async def streams(request: pytest.FixtureRequest) -> AsyncIterator[Streams]:
     with twin(request.param) as module:
         made = Streams(module, NAP)
         yield made
-        made.sockets.close()
-        await turns()
-        for peer in made.peers:
-            peer.close()
+        await made.close()
 
 
 async def test_what_comes_during_a_nap_is_served_behind_it(streams: Streams) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,10 @@ class Room:
         self.place = bytearray(size)
         self.told: list[int] = []
 
+    def open_to(self, transport: Any, at: int = 0) -> None:
+        """Have what comes received here."""
+        transport.receive_into(self.place, at, self.told.append)
+
     def has(self, size: int) -> bool:
         return sum(self.told) == size
 
@@ -25,7 +30,7 @@ class Room:
 async def test_what_comes_is_in_its_place_and_what_follows_is_told(ours: Ours) -> None:
     async with connected(ours) as (told, transport, peer):
         room = Room(len(MUCH) - 1000)
-        transport.receive_into(room.place, 0, room.told.append)
+        room.open_to(transport)
         await peer.send(MUCH)
         await until(lambda: len(told.data) == 1000)
         assert room.has(len(MUCH) - 1000)
@@ -37,7 +42,7 @@ async def test_what_comes_is_in_its_place_and_what_follows_is_told(ours: Ours) -
 async def test_it_begins_where_it_is_told(ours: Ours) -> None:
     async with connected(ours) as (told, transport, peer):
         room = Room(8)
-        transport.receive_into(room.place, 3, room.told.append)
+        room.open_to(transport, 3)
         await peer.send(b"abc")
         await until(lambda: room.has(3))
         await peer.send(b"defg")
@@ -65,10 +70,10 @@ async def test_the_next_room_is_taken_from_within_the_call(ours: Ours) -> None:
 async def test_without_its_room_what_comes_is_told(ours: Ours) -> None:
     async with connected(ours) as (told, transport, peer):
         room = Room(100)
-        transport.receive_into(room.place, 0, room.told.append)
+        room.open_to(transport)
         await peer.send(b"here")
         await until(lambda: room.has(4))
-        transport.receive_into(None, 0, room.told.append)
+        transport.receive_into(None)
         await peer.send(b"there")
         await until(lambda: told.data == b"there")
         assert bytes(room.place) == b"here" + bytes(96)
@@ -77,7 +82,7 @@ async def test_without_its_room_what_comes_is_told(ours: Ours) -> None:
 async def test_nothing_comes_while_it_is_paused(ours: Ours) -> None:
     async with connected(ours) as (_, transport, peer):
         room = Room(100)
-        transport.receive_into(room.place, 0, room.told.append)
+        room.open_to(transport)
         transport.pause_reading()
         await peer.send(b"here")
         await turns()
@@ -89,7 +94,7 @@ async def test_nothing_comes_while_it_is_paused(ours: Ours) -> None:
 async def test_an_end_in_its_midst_is_told(ours: Ours) -> None:
     async with connected(ours) as (told, transport, peer):
         room = Room(100)
-        transport.receive_into(room.place, 0, room.told.append)
+        room.open_to(transport)
         await peer.send(b"here")
         peer.shut()
         await told.until_lost()
@@ -99,7 +104,7 @@ async def test_an_end_in_its_midst_is_told(ours: Ours) -> None:
 async def test_a_reset_in_its_midst_is_the_failure(ours: Ours) -> None:
     async with connected(ours) as (told, transport, peer):
         room = Room(100)
-        transport.receive_into(room.place, 0, room.told.append)
+        room.open_to(transport)
         peer.reset()
         await told.until_lost()
         assert isinstance(told.failure, ConnectionResetError)
@@ -119,8 +124,8 @@ async def test_a_place_outside_of_the_room_is_an_error_and_overwrites_nothing(ou
     async with connected(ours) as (told, transport, peer):
         room = Room(4)
         with pytest.raises(ValueError, match="room"):
-            transport.receive_into(room.place, 4, room.told.append)
+            room.open_to(transport, 4)
         with pytest.raises(ValueError, match="room"):
-            transport.receive_into(room.place, -1, room.told.append)
+            room.open_to(transport, -1)
         await peer.send(b"here")
         await until(lambda: told.data == b"here")
