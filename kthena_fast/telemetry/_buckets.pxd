@@ -11,11 +11,6 @@ cdef inline double *places(array counts):
     return counts.data.as_doubles
 
 
-cdef inline int increment(double *at, Py_ssize_t place) except -1:
-    at[place] += 1.0
-    return 0
-
-
 cdef inline Py_ssize_t first_not_below(array bounds, double number) except -1:
     cdef Py_ssize_t low = 0, high = len(bounds), middle
     while low < high:

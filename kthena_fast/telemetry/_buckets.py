@@ -1,7 +1,7 @@
 """Steps over the buckets of histograms for `values`; ``_buckets.pxd`` holds the same in C, for the compiled twin.
 
-``zeros(like, size)`` makes so many counts, ``places(counts)`` is where they are as long as they are held, and
-``increment(at, place)`` adds 1 to one of them: in C without a look at the array, which is another line of memory.
+``zeros(like, size)`` makes so many counts, and ``places(counts)`` is where they are as long as they are held: in C one
+of them is reached without a look at the array, which is another line of memory.
 ``first_not_below(bounds, number)`` is the first place of a bound that is not below a number; if none is, their count.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left as first_not_below
 
-__all__ = ["first_not_below", "increment", "places", "zeros"]
+__all__ = ["first_not_below", "places", "zeros"]
 
 
 def zeros(like: array[float], size: int) -> array[float]:
@@ -19,7 +19,3 @@ def zeros(like: array[float], size: int) -> array[float]:
 
 def places(counts: array[float]) -> array[float]:
     return counts
-
-
-def increment(at: array[float], place: int) -> None:
-    at[place] += 1.0

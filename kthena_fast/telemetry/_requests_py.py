@@ -97,10 +97,8 @@ class Series:
         self._duration.observe(duration)
 
     def tokens(self, tokens_in: int, tokens_out: int) -> None:
-        if tokens_in:
-            self._input.add(tokens_in)
-        if tokens_out:
-            self._output.add(tokens_out)
+        self._input.number += tokens_in
+        self._output.number += tokens_out
 
     def first_token(self, seconds: float) -> None:
         child = self._first_token

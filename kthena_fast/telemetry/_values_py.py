@@ -51,7 +51,7 @@ class Histogram:
         number = amount + 0.0
         if number - number != 0.0:
             raise ValueError("a metric's number is finite")
-        buckets.increment(self._at, buckets.first_not_below(self._bounds, number))
+        self._at[buckets.first_not_below(self._bounds, number)] += 1.0
         self.sum += number
 
     @property
