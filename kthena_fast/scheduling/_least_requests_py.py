@@ -25,6 +25,8 @@ class LeastRequests:
         count = len(pods)
         if count == 0:
             return None
+        if count == 1:
+            return None if pods[0] in tried else pods[0]
         # Beginning behind the last winner and taking only what is strictly better is what makes ties go round.
         start = server.turn % count
         if count >= MANY and not tried:
