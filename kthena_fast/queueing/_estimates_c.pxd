@@ -24,15 +24,18 @@ cdef class Ratios:
     cdef readonly double tokens_per_event
     cdef readonly double tokens_per_second
 
-    @cython.locals(peeked=Peek, text="long long", images="long long")
+    @cython.locals(peeked=Peek)
     cpdef Py_ssize_t input_tokens(self, Exchange exchange, long long image_tokens) except? -1
+    @cython.locals(text="long long")
+    cpdef Py_ssize_t tokens_of(
+        self, long long size, long long tokens, long long images, long long image_tokens
+    ) except? -1
     cpdef object output_tokens_of_bytes(self, object count)
     cpdef object output_tokens_of_seconds(self, double seconds)
-    @cython.locals(
-        peeked=Peek, size="long long", tokens=double, produced=double, events=double, seconds=double,
-        pace=double, before=double
-    )
+    @cython.locals(peeked=Peek, size=double, seconds=double)
     cpdef learn(self, Exchange exchange)
+    @cython.locals(pace=double, before=double)
+    cpdef learn_of(self, double size, double tokens, double produced, double events, double seconds)
 
 
 cdef double _step(double mean, double newest, double least, double most) except? -1

@@ -46,8 +46,11 @@ class Ratios:
         peeked = exchange.peek
         if peeked is None:
             return 0
-        text = int(peeked.prompt_bytes / self.bytes_per_token) + peeked.prompt_tokens
-        images = peeked.images
+        return self.tokens_of(peeked.prompt_bytes, peeked.prompt_tokens, peeked.images, image_tokens)
+
+    def tokens_of(self, size: int, tokens: int, images: int, image_tokens: int) -> int:
+        """The same of `size` bytes of text."""
+        text = int(size / self.bytes_per_token) + tokens
         return text + images * image_tokens if images else text
 
     def output_tokens_of_bytes(self, count: int) -> int:
@@ -61,23 +64,24 @@ class Ratios:
     def learn(self, exchange: record.Exchange) -> None:
         """Compare a finished exchange's usage with its body and its events."""
         peeked = exchange.peek
-        tokens = exchange.input_tokens
-        if peeked is not None and tokens > 0 and (size := peeked.prompt_bytes) >= LEAST_BYTES and not peeked.images:
+        size = 0 if peeked is None or peeked.images else peeked.prompt_bytes
+        began, ended = exchange.forwarded, exchange.upstream_ended
+        seconds = 0.0 if began is None or ended is None else float(ended) - float(began)
+        self.learn_of(size, exchange.input_tokens, exchange.output_tokens, exchange.events, seconds)
+
+    def learn_of(self, size: float, tokens: float, produced: float, events: float, seconds: float) -> None:
+        """The same of its numbers: bytes of a prompt that is nothing but text (else 0), tokens that the engine read and
+        produced, events that it sent, and for how long it took; 0 is not known."""
+        if tokens > 0 and size >= LEAST_BYTES:
             self.bytes_per_token = _step(
                 self.bytes_per_token, size / tokens, LEAST_BYTES_PER_TOKEN, MOST_BYTES_PER_TOKEN
             )
-        produced = exchange.output_tokens
         if produced <= 0:
             return
-        events = exchange.events
         if events > 0:
             self.tokens_per_event = _step(
                 self.tokens_per_event, produced / events, LEAST_TOKENS_PER_EVENT, MOST_TOKENS_PER_EVENT
             )
-        began, ended = exchange.forwarded, exchange.upstream_ended
-        if began is None or ended is None:
-            return
-        seconds = float(ended) - float(began)
         if seconds > 0.0:
             pace = produced / seconds
             before = self.tokens_per_second

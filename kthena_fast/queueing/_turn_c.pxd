@@ -9,6 +9,7 @@ from kthena_fast.wire._peek_walk_c cimport Peek
 from kthena_fast.wire._usage_c cimport Usage
 
 cdef long long MOST_UNITS
+cdef long long MOST_COUNT
 cdef frozenset GENERATES
 
 
@@ -24,7 +25,7 @@ cdef class Terms:
     cdef long long _request_weight
 
     cpdef obey(self, object tariff)
-    @cython.locals(cost=double, whole="long long")
+    @cython.locals(units="long long", cost=double, whole="long long")
     cdef Py_ssize_t cost(self, long long tokens_in, double tokens_out) except -1
 
 

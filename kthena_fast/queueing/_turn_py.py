@@ -28,6 +28,9 @@ else:
 MOST_UNITS: Final = (1 << 40) - 1
 """What the ledger takes in one charge; no answer is that long, but an engine may claim anything."""
 
+MOST_COUNT: Final = 1 << 30
+"""Tokens up to which a cost is found without a look at how large it may be: weights are below 2**30."""
+
 GENERATES: Final = frozenset({"chat", "completions", "responses", "messages"})
 """Dialects whose answers are text: where usage is missing, their length tells of tokens."""
 
@@ -77,7 +80,13 @@ class Terms:
 
     def cost(self, tokens_in: int, tokens_out: float) -> int:
         """The units of one request."""
-        # Beyond what the ledger takes, in floats, since an engine's claim may be more than C's integers hold.
+        if 0 <= tokens_in <= MOST_COUNT and tokens_out <= MOST_COUNT:
+            # What C's integers hold, whatever the weights.
+            whole = int(tokens_out + 0.5)
+            units = self._request_weight + self._input_weight * tokens_in + self._output_weight * whole
+            if units >= MOST_UNITS:
+                return MOST_UNITS
+            return units
         cost = (
             float(self._request_weight)
             + float(self._input_weight) * float(tokens_in)
