@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kthena_fast.exchange.downstream import LEAVING
 
 if TYPE_CHECKING:
-    from kthena_fast.exchange.record import Exchange
     from kthena_fast.routing.snapshot import Snapshot
 
 
@@ -34,8 +33,9 @@ class State:
         self.notice = ""
         """What is the matter while it is ready, such as that what it knows may be old; empty: nothing."""
         self.draining = False
-        self.serving: dict[Exchange, Cancellable] = {}
-        """Requests that were accepted and are not settled, with what ends each."""
+        self.serving: dict[Any, Cancellable] = {}
+        """Requests that were accepted and are not settled, with what ends each: by their records, or what stands for
+        one."""
         self._idle = asyncio.Event()
         self._is_awaited = False
         """Whether somebody waits for that: to say so costs more than to look."""
@@ -58,10 +58,10 @@ class State:
         """Return when the first snapshot is in service."""
         await self._synced.wait()
 
-    def begin(self, exchange: Exchange, passage: Cancellable) -> None:
+    def begin(self, exchange: object, passage: Cancellable) -> None:
         self.serving[exchange] = passage
 
-    def settle(self, exchange: Exchange) -> None:
+    def settle(self, exchange: object) -> None:
         self.serving.pop(exchange, None)
         if self._is_awaited and not self.serving:
             self._is_awaited = False

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 
 from kthena_fast.core._choice import NO_EXTENSIONS
 
-if TYPE_CHECKING or NO_EXTENSIONS:
+if TYPE_CHECKING:
     from kthena_fast.gateway._lane_py import Lane as Lane
+elif NO_EXTENSIONS:
+    from kthena_fast.gateway.interpreted.lane import Lane as Lane
 else:
     try:
         from kthena_fast.gateway._lane_c import Lane as Lane

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import logging
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, Self
 
-from kthena_fast.core import _choice
 from kthena_fast.gateway import _lane_py, app
 from kthena_fast.settings import Settings
 from tests.fuzz import strict
@@ -52,9 +50,7 @@ class Ways:
     """aiohttp's way in, the lane's twins, and behind each an engine that reads strictly and answers at once."""
 
     def __init__(self) -> None:
-        modules: dict[str, ModuleType | None] = {"aiohttp": None, "pure": _lane_py}
-        if not _choice.NO_EXTENSIONS:
-            modules["compiled"] = importlib.import_module("kthena_fast.gateway._lane_c")
+        modules: dict[str, ModuleType | None] = {"aiohttp": None, "pure": _lane_py, "in use": ways.IN_USE}
         self._runner = asyncio.Runner(loop_factory=in_memory.Loop)
         self._closing = contextlib.AsyncExitStack()
         self._modules = modules

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from kthena_fast.core import _choice
 from kthena_fast.gateway import _lane_py
 from kthena_fast.mock_engine import EngineConfig
 from tests.gateway import running
+from tests.lane import ways
 
-MODULES = [_lane_py if _choice.NO_EXTENSIONS else importlib.import_module("kthena_fast.gateway._lane_c"), _lane_py]
+MODULES = [ways.IN_USE, _lane_py]
 
 
 @pytest.fixture(params=MODULES, ids=lambda module: module.__name__.rpartition("_")[2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,15 +9,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from kthena_fast.core import _choice
 from kthena_fast.gateway import _lane_py
 from tests.lane import ways
 
 CORPUS = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parent / "corpus").glob("*.http"))}
 
-TWINS = {"pure": _lane_py}
-if not _choice.NO_EXTENSIONS:
-    TWINS["compiled"] = importlib.import_module("kthena_fast.gateway._lane_c")
+TWINS = {"pure": _lane_py, "in use": ways.IN_USE}
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -16,9 +17,13 @@ from typing import Any
 
 import h11
 
+from kthena_fast.core import _choice
 from kthena_fast.gateway import app
 from kthena_fast.settings import Settings
 from tests.gateway import running
+
+IN_USE = importlib.import_module(f"kthena_fast.gateway.{'interpreted.lane' if _choice.NO_EXTENSIONS else '_lane_c'}")
+"""The module of the lane that connections begin in."""
 
 PATIENCE = 10.0
 

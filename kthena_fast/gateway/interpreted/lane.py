@@ -1,0 +1,89 @@
+"""`Lane`: the express lane, with the short way for what is plain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kthena_fast.gateway import _lane_py
+from kthena_fast.gateway.interpreted import heads
+from kthena_fast.gateway.interpreted.flight import Flight
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class Lane(_lane_py.Lane):
+    """See `lane.Lane`."""
+
+    __slots__ = ("_answered", "_asked", "_origin")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._asked: heads.Request | None = None
+        """The head of the last request that was plain."""
+        self._answered: heads.Answer | None = None
+        """And that of its answer."""
+        spoken = b"https" if self._is_tls else b"http"
+        self._origin = b"\r\nx-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n" % (self._peer.encode(), spoken)
+        """Lines that every engine gets."""
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase != _lane_py._BETWEEN or self._head or self._trusted or not self._take(data):
+            super().data_received(data)
+
+    def _take(self, data: bytes) -> bool:
+        """Serve what came, if it is a plain request; else nothing was changed."""
+        found = heads.find(data, self._asked, heads.request)
+        if found is None:
+            return False
+        head, digits, body = found
+        incoming = self._incoming
+        budget, size = incoming._budget, len(body)
+        held = budget.held + size
+        if (
+            self._state.detail
+            or size > incoming._most
+            or held > budget.limit
+            or head.count > self._max_headers
+            or head.size + len(digits) > self._max_header_bytes
+        ):
+            return False
+        flight = Flight(self, head, digits, body)
+        if not flight.understand() or not flight.enter():
+            return False
+        self._asked = head
+        self._phase = _lane_py._SERVING
+        self._is_plain = True
+        self._complete = self.started = incoming.is_in_place = False
+        self._keep_alive = head.keep_alive
+        budget.held = held
+        budget._most = max(budget._most, held)
+        flight.set_out()
+        return True
+
+    def on_unfolded(self, size: int) -> None:
+        """The request is served by the ordinary steps from here on: its body, of so many bytes, is theirs."""
+        incoming = self._incoming
+        incoming._budget.release(size)
+        incoming.begin(size)
+        incoming.missing = 0
+        incoming.hold()
+
+    def on_answered(self, now: float, size: int) -> None:
+        """`_on_served`, of a request that was answered before it unfolded."""
+        self._passage = None
+        self._incoming._budget.held -= size
+        if self._probing is not None:
+            self._stop_probing()
+        if self._is_lost:
+            return
+        if not self._keep_alive or self._way.is_closing or self._half_closed:
+            self._end()
+            return
+        self._idle_since = now
+        if self._waiting:
+            self._loop.call_soon(self._go_on)
+        else:
+            self._phase = _lane_py._BETWEEN
+            if self._is_paused:
+                self._resume()
