@@ -17,9 +17,10 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from benchmarks.instructions import calibration
+from kthena_fast.core import _choice
 from kthena_fast.exchange.downstream import Downstream, Flow, Framing
 from kthena_fast.exchange.record import Exchange
-from kthena_fast.gateway import app, replies
+from kthena_fast.gateway import _lane_py, app, replies
 from kthena_fast.gateway.journey import Journey
 from kthena_fast.routing.objects import Objects
 from kthena_fast.settings import Settings
@@ -339,7 +340,11 @@ class Made:
         return transport
 
     def journey_of_lanes(self, journey: Journey) -> None:
+        """Have lanes hand requests to this one, and take all steps up to there."""
         self._way.journey = journey
+        if _choice.NO_EXTENSIONS:
+            # The short way of that build goes through no journey.
+            self._way.lane = _lane_py.Lane
 
 
 @contextlib.asynccontextmanager

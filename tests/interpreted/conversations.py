@@ -29,7 +29,7 @@ from kthena_fast.settings import Settings
 from kthena_fast.upstream._deadlines_py import GRANULARITY, Deadlines
 from tests.gateway import in_memory, running
 
-BODY = {"model": running.MODEL, "messages": [{"role": "user", "content": "What does a gateway do?"}]}
+BODY = {"model": running.MODEL, "messages": [{"role": "user", "content": "What does a gateway do all day? " * 3}]}
 FIELDS = (b"Host: gateway.test", b"Content-Type: application/json", b"User-Agent: OpenAI/Python 2.8.0")
 USAGE = {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21}
 
@@ -97,7 +97,14 @@ class Drain:
     now: bool = False
 
 
-Step = Say | Answer | EngineGoes | ClientGoes | Wait | Drain
+@dataclass(frozen=True)
+class AtOnce:
+    """These happen before the loop has its turn."""
+
+    steps: tuple[Step, ...]
+
+
+Step = Say | Answer | EngineGoes | ClientGoes | Wait | Drain | AtOnce
 
 WARM: Sequence[Step] = [Say(request(), to=99), Answer(), Say(request(), to=99), Answer()]
 """After this a model is known, and an engine's connection waits."""
@@ -189,16 +196,8 @@ class Talk:
                         client.close()
                 else:
                     client.close()
-            case Answer(data, on) if self.engines:
-                engine = self.engines[self._asked if on < 0 else on]
-                if not engine.is_closing():
-                    engine.protocol.data_received(data)
-            case EngineGoes(half, on) if self.engines:
-                engine = self.engines[self._asked if on < 0 else on]
-                if half and not engine.is_closing():
-                    engine.protocol.eof_received()
-                else:
-                    engine.close()
+            case Answer(_, on) | EngineGoes(_, on) if self.engines:
+                self._of_engine(self.engines[self._asked if on < 0 else on], step)
             case Wait(seconds):
                 self.loop.now += seconds
                 deadlines = self.way.deadlines
@@ -206,10 +205,24 @@ class Talk:
                     # Nobody wakes it early here.
                     deadlines._timer_at = 0
                     deadlines._pass()
+            case AtOnce(steps):
+                for each in steps:
+                    self._take(each)
             case Drain(now):
                 self.gateway.state.draining = True
                 if now:
                     self.gateway.state.abort_all()
+
+    def _of_engine(self, engine: in_memory.Transport, step: Answer | EngineGoes) -> None:
+        if engine.is_closing():
+            return
+        match step:
+            case Answer(data):
+                engine.protocol.data_received(data)
+            case EngineGoes(half=True):
+                engine.protocol.eof_received()
+            case EngineGoes():
+                engine.close()
 
     def _client(self, number: int) -> in_memory.Transport:
         found = self._clients.get(number)
@@ -251,6 +264,7 @@ class Talk:
             "open": [not engine.is_closing() for engine in self.engines],
             "turns": None if turns is None else report.document(turns, self.loop.now),
             "pace": None if turns is None else [queue.ratios.tokens_per_second for queue in turns.queues.values()],
+            "called": None if turns is None else [queue.called_at for queue in turns.queues.values()],
             "pins": None if turns is None else [turns.ledger.pins[row] for row in range(20)],
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ from tests.interpreted.conversations import (
     USAGE,
     WARM,
     Answer,
+    AtOnce,
     ClientGoes,
     Drain,
     EngineGoes,
@@ -34,6 +36,7 @@ from tests.interpreted.conversations import (
 )
 
 MESSAGES = BODY["messages"]
+SIZE = len(orjson.dumps(BODY))
 CHUNKED = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
     b'b\r\n{"a":1     \r\n1\r\n}\r\n0\r\n\r\n'
@@ -60,6 +63,10 @@ PLAIN_BODIES: dict[str, Any] = {
     "other members": BODY | {"temperature": 0.5, "tools": [{"type": "function", "function": {"name": "f"}}]},
     "no messages": {"model": running.MODEL},
     "messages that are none": {"model": running.MODEL, "messages": "hello"},
+    "much text and an image": {
+        "model": running.MODEL,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "what is this? " * 9}, IMAGE]}],
+    },
     "tokens for messages": {"model": running.MODEL, "messages": [1, 2, 3]},
     "parts": {
         "model": running.MODEL,
@@ -110,7 +117,7 @@ OTHER_HEADS: dict[str, tuple[bytes, ...]] = {
     "two hosts": (*FIELDS, b"Host: other.test"),
     "a bad host": (b"Host: a b",),
     "no host": (b"Accept: */*",),
-    "a length too many": (*FIELDS, b"Content-Length: 82"),
+    "a length too many": (*FIELDS, b"Content-Length: %d" % SIZE),
     "a form": (FIELDS[0], b"Content-Type: multipart/form-data; boundary=x"),
     "an expectation": (*FIELDS, b"Expect: 100-continue"),
     "an upgrade": (*FIELDS, b"Upgrade: h2c"),
@@ -238,7 +245,7 @@ def test_other_heads_go_the_ordinary_way(name: str) -> None:
 )
 def test_lengths_are_read_as_they_always_are(line: bytes, found: tuple[int, int]) -> None:
     for fields in (FIELDS, (FIELDS[0], b"X-Length: Content-Length: 5")):
-        asked = request(BODY, *fields).replace(b"Content-Length: 82", line % 82)
+        asked = request(BODY, *fields).replace(b"Content-Length: %d" % SIZE, line % SIZE)
         assert asked != request(BODY, *fields) or line == b"Content-Length: %d"
         assert same([Say(asked), Answer(), Say(asked), Answer()]) == found
 
@@ -288,6 +295,10 @@ ENDS: dict[str, tuple[list[Step], tuple[int, int]]] = {
     "the beginning of one behind it": ([Say(request()[:50]), Answer(), Say(request()[50:]), Answer()], (1, 0)),
     "much behind it": ([Say(b"x" * 70_000), Answer()], (1, 0)),
     "no HTTP behind it": ([Say(b"hello\r\n\r\n"), Answer()], (1, 0)),
+    "the engine has gone, which shows later": (
+        [Answer(), AtOnce((EngineGoes(), Say(request()))), Answer()],
+        (1, 0),
+    ),
     "the process leaves": ([Drain(), Answer(), Say(request()), Answer()], (1, 0)),
     "the process cannot wait": ([Drain(now=True), Answer()], (1, 1)),
     "time passes": ([Wait(7.5), Answer()], (1, 0)),
@@ -319,6 +330,68 @@ def test_pods_take_turns() -> None:
     answers = [Answer(on=number) for number in range(4)]
     taken, _ = same([*clients, *answers, *clients, *answers, *clients, *answers], pods=3)
     assert taken > 5
+
+
+def _gates(pair: tuple[conversations.Talk, ...]) -> list[Any]:
+    found: list[Any] = []
+    for talk in pair:
+        assert talk.way.journey._turns is not None
+        found += talk.way.journey._turns.server_gates.values()
+    return found
+
+
+def test_who_finds_all_permits_taken_goes_the_ordinary_way() -> None:
+    with conversations.both(enable_fairness_scheduling=True) as pair:
+        conversations.play(*pair, WARM)
+        for gate in _gates(pair):
+            gate.out += gate._most
+        conversations.play(*pair, [Say(request(BODY | {"user": "ann"})), Wait(1.0)])
+        for gate in _gates(pair):
+            gate.out -= gate._most
+        conversations.play(*pair, [Say(request()), Answer(), Wait(1.0), Say(request()), Answer()])
+        assert pair[0].flights == 3
+
+
+def test_who_finds_others_waiting_goes_the_ordinary_way() -> None:
+    with conversations.both(enable_fairness_scheduling=True) as pair:
+        conversations.play(*pair, WARM)
+        for gate in _gates(pair):
+            (queue,) = gate.queues
+            gate.rivals.busy[queue.heap] = None
+        conversations.play(*pair, [Say(request(BODY | {"user": "ann"})), Answer()])
+        assert pair[0].flights == 1
+
+
+def test_a_limit_that_is_not_known_any_more_is_found_anew() -> None:
+    with conversations.both(enable_fairness_scheduling=True) as pair:
+        conversations.play(*pair, WARM)
+        for gate in _gates(pair):
+            gate.relearn()
+            gate._most = 0
+        conversations.play(*pair, [Say(request()), Answer(), Say(request()), Answer()])
+        assert pair[0].flights == 2
+
+
+def test_connections_beyond_those_that_are_kept_are_closed() -> None:
+    with conversations.both(enable_fairness_scheduling=True) as pair:
+        many: list[Step] = [*(Say(request(), to=number) for number in range(3)), *(Answer(on=n) for n in range(3))]
+        conversations.play(*pair, [*WARM, *many, *many])
+        for talk in pair:
+            talk.way.journey._forwarder.pool._most_idle = 1
+        conversations.play(*pair, [*many, Say(request()), Answer()])
+        assert pair[0].flights > 3
+
+
+def test_shares_are_obeyed(tmp_path: Path) -> None:
+    shares = tmp_path / "shares.yaml"
+    shares.write_text("users:\n  ann: {share: 4}\n")
+    script: list[Step] = [
+        Say(request(BODY | {"user": "ann"})),
+        Answer(),
+        Say(request(BODY | {"user": "bob"})),
+        Answer(),
+    ]
+    assert same(script, fairness_shares_file=str(shares)) == (0, 0)
 
 
 def test_those_who_have_to_wait_go_the_ordinary_way() -> None:

@@ -107,7 +107,7 @@ class Flight(Turn):
             self.gate = None
             return self.lane._state.snapshot.draw(match, journey._draw)
         queue, now = match.queue, self.since
-        if queue is None or queue.owner is not turns or queue.heap._lift or not turns._all_equal:
+        if queue is None or queue.owner is not turns or not turns._all_equal:
             return None
         gate = queue.gate
         if type(gate) is not ServerGate or now > gate._until or gate.out >= gate._most or gate.rivals.busy:
@@ -252,7 +252,6 @@ class Flight(Turn):
         if (
             keep_alive
             and connection.is_open
-            and not connection._paused
             and not transport.is_closing()
             and not transport.get_write_buffer_size()
             and not kept.is_retired
