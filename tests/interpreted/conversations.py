@@ -25,6 +25,10 @@ from kthena_fast.gateway import _lane_py, app
 from kthena_fast.gateway.interpreted import flight
 from kthena_fast.gateway.interpreted import lane as short_way
 from kthena_fast.queueing import report
+from kthena_fast.resources import decoding
+from kthena_fast.resources.model_route import ModelRoute
+from kthena_fast.resources.model_server import ENDPOINTS, ModelServer
+from kthena_fast.routing.objects import Objects
 from kthena_fast.settings import Settings
 from kthena_fast.upstream._deadlines_py import GRANULARITY, Deadlines
 from tests.gateway import in_memory, running
@@ -48,6 +52,47 @@ def answer(
     content = body if isinstance(body, bytes) else orjson.dumps({"id": "a", "usage": USAGE} if body is None else body)
     head = b"HTTP/1.1 %b\r\nserver: uvicorn\r\ncontent-length: %d\r\ncontent-type: %b\r\n%b\r\n"
     return head % (status, len(content), kind, more) + content
+
+
+def objects(routes: dict[str, Any], servers: dict[str, Any]) -> Objects:
+    """Routes by name: the model, and its servers with their weights. Servers by name: their pods, and the model that
+    they are asked for (None: what the client said)."""
+    made_routes = [
+        decoding.decode(
+            {
+                "apiVersion": ModelRoute.API_VERSION,
+                "kind": ModelRoute.KIND,
+                "metadata": {"name": name},
+                "spec": {
+                    "modelName": model,
+                    "rules": [
+                        {"targetModels": [{"modelServerName": to, "weight": weight} for to, weight in targets.items()]}
+                    ],
+                },
+            }
+        )
+        for name, (model, targets) in routes.items()
+    ]
+    made_servers = [
+        decoding.decode(
+            {
+                "apiVersion": ModelServer.API_VERSION,
+                "kind": ModelServer.KIND,
+                "metadata": {"name": name, "annotations": {ENDPOINTS: ",".join(addresses)}},
+                "spec": {
+                    "inferenceEngine": "vLLM",
+                    "workloadSelector": {},
+                    "workloadPort": {"port": 8000},
+                    **({} if model is None else {"model": model}),
+                },
+            }
+        )
+        for name, (addresses, model) in servers.items()
+    ]
+    return Objects(
+        routes={route.metadata.key: route for route in made_routes if isinstance(route, ModelRoute)},
+        servers={server.metadata.key: server for server in made_servers if isinstance(server, ModelServer)},
+    )
 
 
 # What happens, one after the other
@@ -98,13 +143,20 @@ class Drain:
 
 
 @dataclass(frozen=True)
+class Change:
+    """Other objects are read."""
+
+    objects: Objects
+
+
+@dataclass(frozen=True)
 class AtOnce:
     """These happen before the loop has its turn."""
 
     steps: tuple[Step, ...]
 
 
-Step = Say | Answer | EngineGoes | ClientGoes | Wait | Drain | AtOnce
+Step = Say | Answer | EngineGoes | ClientGoes | Wait | Drain | Change | AtOnce
 
 WARM: Sequence[Step] = [Say(request(), to=99), Answer(), Say(request(), to=99), Answer()]
 """After this a model is known, and an engine's connection waits."""
@@ -134,9 +186,10 @@ class Loop(in_memory.Loop):
 class Talk:
     """A gateway, its clients and its engines."""
 
-    def __init__(self, runner: asyncio.Runner, gateway: app.Gateway) -> None:
+    def __init__(self, runner: asyncio.Runner, gateway: app.Gateway, source: running.Given) -> None:
         assert gateway._way is not None
         self.runner = runner
+        self.source = source
         self.gateway = gateway
         self.way = gateway._way
         self.flights = 0
@@ -145,13 +198,18 @@ class Talk:
         self.is_tls = False
         """Whether clients speak TLS, as far as transports tell."""
         self._seen: list[tuple[str, int, bytes]] = []
-        self._clients: dict[int, in_memory.Transport] = {}
+        self.clients: dict[int, in_memory.Transport] = {}
         self.engines: list[in_memory.Transport] = []
         self._asked = 0
         loop = runner.get_loop()
         assert isinstance(loop, Loop)
         self.loop = loop
         loop.on_connect = self._on_engine
+        turns = self.way.journey._turns
+        if turns is not None:
+            # The window moves on with a conversation, and what leaves it is swept where a request meets it.
+            turns.terms.wall = lambda: 1.7e9 + loop.now
+            turns.stop()
         log = gateway._access_log
         if log is not None and log._writer is not None:
             log._writer.write = self._write  # type: ignore[method-assign]
@@ -159,19 +217,21 @@ class Talk:
     def _write(self, line: bytes) -> None:
         self._seen.append(("line", 0, _WHEN.sub(b"", _ID.sub(b"<id>", line))))
 
-    def play(self, script: Sequence[Step]) -> dict[str, Any]:
-        """Take these steps, with new clients; what was seen, and what is left behind."""
-        return self.runner.run(self._play(script))
+    def play(self, script: Sequence[Step], *, stay: bool = False) -> dict[str, Any]:
+        """Take these steps, with new clients, who `stay` or close their connections at the end; what was seen, and what
+        is left behind."""
+        return self.runner.run(self._play(script, stay))
 
-    async def _play(self, script: Sequence[Step]) -> dict[str, Any]:
+    async def _play(self, script: Sequence[Step], stay: bool) -> dict[str, Any]:
         self._seen = []
-        self._clients = {}
+        self.clients = {}
         for step in script:
             self._take(step)
             await self._turns()
-        for client in self._clients.values():
-            client.close()
-        await self._turns()
+        if not stay:
+            for client in self.clients.values():
+                client.close()
+            await self._turns()
         return {
             "seen": self._seen,
             "left": self._left(),
@@ -205,6 +265,8 @@ class Talk:
                     # Nobody wakes it early here.
                     deadlines._timer_at = 0
                     deadlines._pass()
+            case Change(changed):
+                self.source.change(changed)
             case AtOnce(steps):
                 for each in steps:
                     self._take(each)
@@ -225,10 +287,10 @@ class Talk:
                 engine.close()
 
     def _client(self, number: int) -> in_memory.Transport:
-        found = self._clients.get(number)
+        found = self.clients.get(number)
         if found is None:
             protocol = self.way.accept()
-            found = self._clients[number] = in_memory.Transport(protocol)
+            found = self.clients[number] = in_memory.Transport(protocol)
             found.on_write = lambda data: self._note("client", number, data)
             if self.is_tls:
                 found._extra["sslcontext"] = self  # type: ignore[attr-defined]
@@ -285,19 +347,21 @@ def play(short: Talk, ordinary: Talk, script: Sequence[Step]) -> None:
 
 
 @contextlib.contextmanager
-def talk(lane: Any, *, pods: int = 1, given: Any = None, **settings: Any) -> Iterator[Talk]:
-    """A gateway whose connections begin in this lane."""
+def talk(
+    lane: Any, *, pods: int = 1, given: Any = None, read: Objects | None = None, **settings: Any
+) -> Iterator[Talk]:
+    """A gateway whose connections begin in this lane: over one server of so many pods, or over what was `read`."""
     with asyncio.Runner(loop_factory=Loop) as runner:
         closing = contextlib.AsyncExitStack()
         addresses = [f"10.0.0.{number + 1}:8000" for number in range(pods)]
-        source = running.Given(running.objects(addresses, **(given or {})))
+        source = running.Given(read or running.objects(addresses, **(given or {})))
         options = app.Options("127.0.0.1", 0, metrics_port=0, debug_port=0, own_sockets=False)
         # What is asked in the background is no part of a conversation.
         chosen: dict[str, Any] = {"access_log_output": "/dev/null", "metrics_scrape_interval": 86_400.0}
         knobs = Settings(**(chosen | settings))
         gateway = runner.run(closing.enter_async_context(app.running(options, knobs, source)))
         runner.run(source.begun.wait())
-        made = Talk(runner, gateway)
+        made = Talk(runner, gateway, source)
         made.way.lane = lane
         try:
             yield made

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from kthena_fast.core._heap_py import GONE
@@ -24,6 +25,7 @@ from kthena_fast.upstream._forward_py import Forwarding, Request
 from kthena_fast.upstream._relay_py import Relay
 from kthena_fast.wire import headers as wire_headers
 from kthena_fast.wire import peek as wire_peek
+from kthena_fast.wire import usage as wire_usage
 
 if TYPE_CHECKING:
     from kthena_fast.gateway.interpreted.lane import Lane
@@ -41,7 +43,7 @@ class Flight(Turn):
     __slots__ = (
         "answer_lines", "asked", "began", "body", "connection", "deadline", "ended", "fields", "images", "is_over",
         "is_reusable", "lane", "lines", "match", "most", "payload", "pod", "prompt_bytes", "prompt_tokens",
-        "request_id", "series", "upstream_model", "usage", "user", "wall",
+        "request_id", "series", "turn_before", "upstream_model", "usage", "user", "wall",
     )  # fmt: skip
 
     server: Server
@@ -82,11 +84,10 @@ class Flight(Turn):
             or series.owner is not metrics
             or series.generation != metrics.generation
             or series._asked != path
-            or series._server != server.key
             or series._upstream_model != upstream_model
         ):
             return False
-        turn = server.turn
+        turn = self.turn_before = server.turn
         pod = journey._forwarder.picker.pick(server, ())
         kept = None if pod is None else pod.connections
         if pod is None or kept is None or kept.last is None or kept.last.transport.is_closing():
@@ -97,6 +98,11 @@ class Flight(Turn):
         self.prompt_bytes, self.prompt_tokens, self.images = prompt
         self.most = body.most(document)
         self.user = body.user(document, self.fields, journey._identifier._sources)
+        if upstream_model != match.model:
+            self.payload = wire_peek.splice(self.body, wire_peek.peek(self.body), upstream_model, False)
+        request_id = self.request_id = wire_headers.new_request_id()
+        length = b"content-length: %d\r\nx-request-id: " % len(self.payload)
+        self.lines = b"".join((self.asked.copied, length, request_id, lane._origin))
         return True
 
     def _server(self, match: Match) -> Server | None:
@@ -105,7 +111,8 @@ class Flight(Turn):
         turns = journey._turns
         if turns is None:
             self.gate = None
-            return self.lane._state.snapshot.draw(match, journey._draw)
+            # Of several one is drawn, and what was drawn must be kept to.
+            return self.lane._state.snapshot.draw(match, journey._draw) if len(match.targets) == 1 else None
         queue, now = match.queue, self.since
         if queue is None or queue.owner is not turns or not turns._all_equal:
             return None
@@ -136,6 +143,7 @@ class Flight(Turn):
         try:
             queue.heap.admit_as(self, user, terms.cost(tokens, reserved), 0)
         except LedgerFull:
+            self.server.turn = self.turn_before
             return False
         if not self.charged:
             ring.touch(self.row)
@@ -151,29 +159,22 @@ class Flight(Turn):
         """Ask the engine."""
         lane, asked, pod, series = self.lane, self.asked, self.pod, self.series
         journey = lane._journey
-        if self.upstream_model != self.match.model:
-            self.payload = wire_peek.splice(self.body, wire_peek.peek(self.body), self.upstream_model, False)
-        payload = self.payload
         journey._metrics.active.number += 1.0
         series.downstream.number += 1.0
         series.upstream.number += 1.0
         lane._state.serving[self] = self
         lane._passage = self  # type: ignore[assignment]  # it has what is called of one
-        request_id = self.request_id = wire_headers.new_request_id()
-        self.lines = b"".join(
-            (asked.copied, b"content-length: %d\r\nx-request-id: " % len(payload), request_id, lane._origin)
-        )
         kept = pod.connections
         connection = self.connection = kept.last
         kept.last, kept.idle = connection.before, kept.idle - 1
         connection.before, connection.idle_since = None, IN_USE
         pod.began()
-        timeout = self.server.timeout
-        if timeout is not None:
-            self.deadline = journey._forwarder.deadlines.add(timeout, self.on_timeout)
-        first = asked.line if not pod.prefix else wire_headers.request_line(b"POST", pod.prefix + asked.target)
         try:
-            connection.send(b"".join((first, pod.host_line, self.lines, _END)), payload, self)
+            timeout = self.server.timeout
+            if timeout is not None:
+                self.deadline = journey._forwarder.deadlines.add(timeout, self.on_timeout)
+            first = asked.line if not pod.prefix else wire_headers.request_line(b"POST", pod.prefix + asked.target)
+            connection.send(b"".join((first, pod.host_line, self.lines, _END)), self.payload, self)
         except Exception as problem:  # noqa: BLE001 - whatever it is, the client is told
             passage, _ = self._unfold()
             passage.exchange.sent = False
@@ -217,21 +218,28 @@ class Flight(Turn):
     def _finish(self, data: bytes) -> bool:
         """Pass a plain answer on, and settle all; False: it is not plain, and nothing was changed."""
         lane = self.lane
-        found = heads.find(data, lane._answered, heads.answer)
+        last = lane._answered()
+        found = heads.find(data, last, heads.answer)
         if found is None:
             return False
         head, digits, answer = found
         usage = body.usage(answer) if head.status < 400 else None
         if usage is None or usage == (0, 0):
             return False
-        lane._answered = head
-        self.is_over = lane.started = lane._complete = True
+        if head is not last:
+            lane._answered = weakref.ref(head)
         state = lane._state
         if state.draining:
             lane._keep_alive = False
         now = self.ended = lane._loop.time()
         end = _END if lane._keep_alive else _LAST
-        lane.write(b"".join((head.lines, digits, head.rest, self.request_id, _END, self.answer_lines, end, answer)))
+        lane.started = True
+        try:
+            lane.write(b"".join((head.lines, digits, head.rest, self.request_id, _END, self.answer_lines, end, answer)))
+        except Exception:
+            self._break_off(head.status, answer)
+            raise
+        self.is_over = lane._complete = True
         self._give_back(head.keep_alive)
         try:
             self._settle(head.status, *usage, len(answer))
@@ -241,9 +249,20 @@ class Flight(Turn):
         lane.on_answered(now, len(self.body))
         return True
 
+    def _break_off(self, status: int, answer: bytes) -> None:
+        """Nobody knows what the client has got of this answer, which is cut off where its engine's connection ends."""
+        passage, relay = self._unfold()
+        exchange = passage.exchange
+        exchange.upstream_status = exchange.status = status
+        exchange.first_byte = self.ended
+        relay.received = relay._started = True
+        relay._size, relay._tail = len(answer), wire_usage.Tail()
+        relay._tail.feed(answer)
+
     def _give_back(self, keep_alive: bool) -> None:
         """The engine's connection, and the pod."""
         forwarder, pod, connection = self.lane._journey._forwarder, self.pod, self.connection
+        self.series.upstream.number -= 1.0
         if self.deadline is not None:
             forwarder.deadlines.cancel(self.deadline)
             # Each holds the other.
@@ -268,20 +287,23 @@ class Flight(Turn):
 
     def _settle(self, status: int, read: int, produced: int, size: int) -> None:
         """Its account, the metrics and the line in the access log."""
-        journey, series = self.lane._journey, self.series
+        journey, series, now = self.lane._journey, self.series, self.ended
+        metrics, access_log = journey._metrics, journey._access_log
         if self.gate is not None:
             self._end_turn(self.gate, read, produced)
-        series.upstream.number -= 1.0
         series.downstream.number -= 1.0
-        journey._metrics.active.number -= 1.0
-        series.ended(status, SUCCESS, self.ended - self.began)
-        series.tokens(read or self._input, produced)
-        writer = journey._access_log._writer
-        if writer is not None:
+        metrics.active.number -= 1.0
+        if series.generation == metrics.generation:
+            series.ended(status, SUCCESS, now - self.began)
+            series.tokens(read or self._input, produced)
+        else:
+            # A name has left since, and what was counted by any is no longer what is shown.
+            metrics.observe_end(self._record(status, read, produced, size), now)
+        if access_log._writer is not None:
             written = line.text(self, status, read, produced, size)
             if written is None:
-                written = journey._access_log._line(self._record(status, read, produced, size), self.ended)
-            writer.write(written)
+                written = access_log._line(self._record(status, read, produced, size), now)
+            access_log._writer.write(written)
 
     def _end_turn(self, gate: Gate, read: int, produced: int) -> None:
         """`Turn.end`, where the engine has told its usage."""

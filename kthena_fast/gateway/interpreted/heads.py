@@ -1,8 +1,8 @@
 """Heads that came before.
 
 A client says the same with each of its requests, and an engine with each of its answers, but for how long the body is
-and, once a second, the date. So what a head says is kept by its bytes, without its length: for each connection the last
-one, which is only compared, and `MOST` of each kind for all of them.
+and, once a second, the date. So what a head says is kept by its bytes, without its length. A connection remembers the
+last one, as long as it is kept, and has only to compare it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from kthena_fast.gateway.answer import STATUS_LINES
 from kthena_fast.wire import headers as wire_headers
 from kthena_fast.wire import heads, paths, targets
 
-LONGEST: Final = 4096
-"""Bytes of a head that is kept."""
+LONGEST: Final = 2048
+"""Bytes of a head that is kept, which takes some four times as much; those of SDKs have five hundred to a thousand."""
 
-MOST: Final = 1024
-"""Those that have not come for longest are forgotten first."""
+MOST: Final = 512
+"""Of each kind; what has not come for longest is forgotten first. So clients can make it hold 8 MB, and what they said,
+credentials too, is there until others took its place."""
 
 _BLANK: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]+)\r\n")
@@ -34,7 +35,7 @@ _UNUSUAL: Final = frozenset(
 
 
 class _Head:
-    __slots__ = ("end", "start")
+    __slots__ = ("__weakref__", "end", "start")
 
     def __init__(self, start: bytes, end: bytes) -> None:
         self.start = start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 from kthena_fast.gateway import _lane_py
@@ -10,6 +11,7 @@ from kthena_fast.gateway.interpreted.flight import Flight
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
 
 class Lane(_lane_py.Lane):
@@ -19,9 +21,9 @@ class Lane(_lane_py.Lane):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        self._asked: heads.Request | None = None
-        """The head of the last request that was plain."""
-        self._answered: heads.Answer | None = None
+        self._asked: Callable[[], heads.Request | None] = _nothing
+        """The head of the last request that was plain, as long as it is remembered."""
+        self._answered: Callable[[], heads.Answer | None] = _nothing
         """And that of its answer."""
         spoken = b"https" if self._is_tls else b"http"
         self._origin = b"\r\nx-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n" % (self._peer.encode(), spoken)
@@ -33,9 +35,25 @@ class Lane(_lane_py.Lane):
 
     def _take(self, data: bytes) -> bool:
         """Serve what came, if it is a plain request; else nothing was changed."""
-        found = heads.find(data, self._asked, heads.request)
-        if found is None:
+        try:
+            flight = self._flight(data)
+        except Exception:  # noqa: BLE001 - whatever it is, the ordinary steps meet it, too, and tell
             return False
+        if flight is None:
+            return False
+        self._phase = _lane_py._SERVING
+        self._is_plain = True
+        self._complete = self.started = self._incoming.is_in_place = False
+        self._keep_alive = flight.asked.keep_alive
+        flight.set_out()
+        return True
+
+    def _flight(self, data: bytes) -> Flight | None:
+        """What came, ready to be sent to its engine; None: it is not plain."""
+        last = self._asked()
+        found = heads.find(data, last, heads.request)
+        if found is None:
+            return None
         head, digits, body = found
         incoming = self._incoming
         budget, size = incoming._budget, len(body)
@@ -47,19 +65,15 @@ class Lane(_lane_py.Lane):
             or head.count > self._max_headers
             or head.size + len(digits) > self._max_header_bytes
         ):
-            return False
+            return None
+        if head is not last:
+            self._asked = weakref.ref(head)
         flight = Flight(self, head, digits, body)
         if not flight.understand() or not flight.enter():
-            return False
-        self._asked = head
-        self._phase = _lane_py._SERVING
-        self._is_plain = True
-        self._complete = self.started = incoming.is_in_place = False
-        self._keep_alive = head.keep_alive
+            return None
         budget.held = held
         budget._most = max(budget._most, held)
-        flight.set_out()
-        return True
+        return flight
 
     def on_unfolded(self, size: int) -> None:
         """The request is served by the ordinary steps from here on: its body, of so many bytes, is theirs."""
@@ -87,3 +101,6 @@ class Lane(_lane_py.Lane):
             self._phase = _lane_py._BETWEEN
             if self._is_paused:
                 self._resume()
+
+
+def _nothing() -> None: ...
