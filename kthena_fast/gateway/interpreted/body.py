@@ -79,21 +79,16 @@ def prompt(document: Document) -> tuple[int, int, int] | None:
 
 def most(document: Document) -> int | None:
     """Tokens that the answer may have; None: as many as it likes."""
-    for name in ("max_completion_tokens", "max_tokens"):
-        budget = document.get(name)
-        # A bool is an int to isinstance.
-        if (
-            budget is not None
-            and type(budget) is int
-            and 0 <= budget <= MOST_TOKENS
-            and (budget or name == "max_tokens")
-        ):
-            return budget
-    return None
+    # A bool is an int to isinstance.
+    budget = document.get("max_completion_tokens")
+    if type(budget) is int and 0 < budget <= MOST_TOKENS:
+        return budget
+    budget = document.get("max_tokens")
+    return budget if type(budget) is int and 0 <= budget <= MOST_TOKENS else None
 
 
-def user(document: Document, fields: Headers, sources: list[_Source]) -> str:
-    """The name that `Identifier.of` gives."""
+def user(document: Document, fields: Headers, digits: bytes, sources: list[_Source]) -> str:
+    """The name that `Identifier.of` gives; `digits` are the length that the fields should have."""
     for source in sources:
         kind = source._kind
         if kind == _ANONYMOUS:
@@ -101,8 +96,8 @@ def user(document: Document, fields: Headers, sources: list[_Source]) -> str:
         if kind != _HEADER:
             name = document.get(source._field)
         else:
-            values = [value for field, value in fields if field == source._header]
-            name = values[0].decode("utf-8", "replace").strip() if values else None
+            value = digits if source._header == b"content-length" else dict(fields).get(source._header, b"")
+            name = value.decode("utf-8", "replace").strip()
         if name and type(name) is str:
             return name if len(name) <= LONGEST else name[:LONGEST]
     return ANONYMOUS

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import weakref
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final
 
 from kthena_fast.core._heap_py import GONE
@@ -17,7 +18,7 @@ from kthena_fast.exchange._record_py import Exchange
 from kthena_fast.gateway._journey_py import BYTES_PER_TOKEN, NO_QUEUE_TIME, Passage
 from kthena_fast.gateway.interpreted import body, heads, line
 from kthena_fast.queueing._gates_py import Gate, ServerGate
-from kthena_fast.queueing._turn_py import Turn, _never_asked
+from kthena_fast.queueing._turn_py import MOST_UNITS, Turn, _never_asked
 from kthena_fast.queueing._turns_py import UNITS
 from kthena_fast.telemetry._requests_py import SUCCESS, Meter
 from kthena_fast.upstream._connection_py import IN_USE
@@ -30,6 +31,7 @@ from kthena_fast.wire import usage as wire_usage
 if TYPE_CHECKING:
     from kthena_fast.gateway.interpreted.lane import Lane
     from kthena_fast.routing.snapshot import Match, Pod, Server
+    from kthena_fast.wire.headers import Headers
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ class Flight(Turn):
     """Made for a head that is plain, with its body: `understand`, `enter` and `set_out`, as long as each says yes."""
 
     __slots__ = (
-        "answer_lines", "asked", "began", "body", "connection", "deadline", "ended", "fields", "images", "is_over",
+        "answer_lines", "asked", "began", "body", "connection", "deadline", "digits", "ended", "images", "is_over",
         "is_reusable", "lane", "lines", "match", "most", "payload", "pod", "prompt_bytes", "prompt_tokens",
         "request_id", "series", "turn_before", "upstream_model", "usage", "user", "wall",
     )  # fmt: skip
@@ -52,8 +54,7 @@ class Flight(Turn):
     def __init__(self, lane: Lane, asked: heads.Request, digits: bytes, payload: bytes) -> None:
         self.lane = lane
         self.asked = asked
-        fields = self.fields = asked.fields.copy()
-        fields[asked.length_at] = (b"content-length", digits)
+        self.digits = digits
         self.body = self.payload = payload
         """What came, and what the engine gets."""
         self.began = lane._loop.time()
@@ -68,11 +69,12 @@ class Flight(Turn):
         document = body.read(self.body)
         if document is None or document.get("stream") is True:
             return False
-        lane, path = self.lane, self.asked.path
+        lane, asked = self.lane, self.asked
         model, prompt, journey = document.get("model"), body.prompt(document), lane._journey
         if type(model) is not str or prompt is None:
             return False
-        match = lane._state.snapshot.match(model, path, self.fields)
+        snapshot = lane._state.snapshot
+        match = snapshot._direct.get(model) or snapshot.match(model, asked.path, self._fields())
         self.since = lane._loop.time()
         server = None if match is None else self._server(match)
         if match is None or server is None:
@@ -83,7 +85,7 @@ class Flight(Turn):
             series is None
             or series.owner is not metrics
             or series.generation != metrics.generation
-            or series._asked != path
+            or series._asked != asked.path
             or series._upstream_model != upstream_model
         ):
             return False
@@ -97,12 +99,12 @@ class Flight(Turn):
         self.match, self.series, self.server, self.pod, self.upstream_model = match, series, server, pod, upstream_model
         self.prompt_bytes, self.prompt_tokens, self.images = prompt
         self.most = body.most(document)
-        self.user = body.user(document, self.fields, journey._identifier._sources)
+        self.user = body.user(document, asked.fields, self.digits, journey._identifier._sources)
         if upstream_model != match.model:
             self.payload = wire_peek.splice(self.body, wire_peek.peek(self.body), upstream_model, False)
         request_id = self.request_id = wire_headers.new_request_id()
         length = b"content-length: %d\r\nx-request-id: " % len(self.payload)
-        self.lines = b"".join((self.asked.copied, length, request_id, lane._origin))
+        self.lines = b"".join((asked.copied, length, request_id, lane._origin))
         return True
 
     def _server(self, match: Match) -> Server | None:
@@ -133,15 +135,17 @@ class Flight(Turn):
         ratios, ring = queue.ratios, ledger.ring
         tokens = self._input = ratios.tokens_of(self.prompt_bytes, self.prompt_tokens, self.images, terms.image_tokens)
         reserved, most = 0, self.most
-        if terms.answers is not None:
-            reserved = int(terms.answers.mean(ratios.answers, user))
+        known = None if terms.answers is None else ratios.answers.get(user)
+        if known is not None:
+            reserved = int(known.mean)
             if most is not None and reserved > most:
                 reserved = most
+        owed = terms._request_weight + terms._input_weight * tokens + terms._output_weight * reserved
         wall = terms.wall()
         if not ring.since <= wall < ring.due:
             ledger.at(wall)
         try:
-            queue.heap.admit_as(self, user, terms.cost(tokens, reserved), 0)
+            queue.heap.admit_as(self, user, owed if owed < MOST_UNITS else MOST_UNITS, 0)  # noqa: FURB136 - no call
         except LedgerFull:
             self.server.turn = self.turn_before
             return False
@@ -151,7 +155,11 @@ class Flight(Turn):
         self._terms, self._reserved, self._output = terms, reserved, 0.0
         gate.out += 1
         queue.called_at = self.since
-        queue.meter.called(0.0)
+        meter = queue.meter
+        meter._dequeued.number += 1.0
+        meter._inflight.number += 1.0
+        # The first: no bound is below 0.
+        meter._duration._at[0] += 1.0
         self.answer_lines = NO_QUEUE_TIME
         return True
 
@@ -168,13 +176,17 @@ class Flight(Turn):
         connection = self.connection = kept.last
         kept.last, kept.idle = connection.before, kept.idle - 1
         connection.before, connection.idle_since = None, IN_USE
-        pod.began()
+        pod.in_flight += 1
+        if pod.census is not None:
+            pod.census.move(pod.place, pod.in_flight - 1, pod.in_flight)
+        connection._relay = self
+        connection._served += 1
         try:
             timeout = self.server.timeout
             if timeout is not None:
                 self.deadline = journey._forwarder.deadlines.add(timeout, self.on_timeout)
             first = asked.line if not pod.prefix else wire_headers.request_line(b"POST", pod.prefix + asked.target)
-            connection.send(b"".join((first, pod.host_line, self.lines, _END)), self.payload, self)
+            connection.transport.write(b"".join((first, pod.host_line, self.lines, _END, self.payload)))
         except Exception as problem:  # noqa: BLE001 - whatever it is, the client is told
             passage, _ = self._unfold()
             passage.exchange.sent = False
@@ -235,17 +247,21 @@ class Flight(Turn):
         end = _END if lane._keep_alive else _LAST
         lane.started = True
         try:
-            lane.write(b"".join((head.lines, digits, head.rest, self.request_id, _END, self.answer_lines, end, answer)))
-        except Exception:
-            self._break_off(head.status, answer)
-            raise
+            lane._send(b"".join((head.lines, digits, head.rest, self.request_id, _END, self.answer_lines, end, answer)))
+        except Exception as failure:
+            # As `Lane.write` does.
+            if not (isinstance(failure, RuntimeError) and lane._transport.is_closing()):
+                self._break_off(head.status, answer)
+                raise
         self.is_over = lane._complete = True
         self._give_back(head.keep_alive)
         try:
             self._settle(head.status, *usage, len(answer))
         except Exception:
             log.exception("a request was not settled: %r", self)
-        state.settle(self)
+        del state.serving[self]
+        if state._is_awaited:
+            state.settle(self)
         lane.on_answered(now, len(self.body))
         return True
 
@@ -283,7 +299,9 @@ class Flight(Turn):
         else:
             self.is_reusable = keep_alive
             pool.give_back(pod, connection, self.ended)
-        pod.ended()
+        pod.in_flight -= 1
+        if pod.census is not None:
+            pod.census.move(pod.place, pod.in_flight + 1, pod.in_flight)
 
     def _settle(self, status: int, read: int, produced: int, size: int) -> None:
         """Its account, the metrics and the line in the access log."""
@@ -293,12 +311,16 @@ class Flight(Turn):
             self._end_turn(self.gate, read, produced)
         series.downstream.number -= 1.0
         metrics.active.number -= 1.0
-        if series.generation == metrics.generation:
-            series.ended(status, SUCCESS, now - self.began)
-            series.tokens(read or self._input, produced)
-        else:
-            # A name has left since, and what was counted by any is no longer what is shown.
+        if series.generation != metrics.generation or series._status != status or series._error_type != SUCCESS:
+            # Where a name has left since, what was counted by it is no longer what is shown.
             metrics.observe_end(self._record(status, read, produced, size), now)
+        else:
+            took, durations = now - self.began, series._duration
+            durations._at[bisect_left(durations._bounds, took)] += 1.0
+            durations.sum += took
+            series._requests.number += 1.0
+            series._input.number += read or self._input
+            series._output.number += produced
         if access_log._writer is not None:
             written = line.text(self, status, read, produced, size)
             if written is None:
@@ -315,30 +337,37 @@ class Flight(Turn):
             ratios.learn_of(size, read, produced, 0, self.ended - self.since)
             if terms.answers is not None:
                 terms.answers.learn(ratios.answers, self.user, produced)
-            units = terms.cost(read or self._input, produced) - self.charged
+            owed = terms._request_weight + terms._input_weight * (read or self._input) + terms._output_weight * produced
+            units = (owed if owed < MOST_UNITS else MOST_UNITS) - self.charged  # noqa: FURB136 - no call
             ring, wall = ledger.ring, terms.wall()
             if not ring.since <= wall < ring.due:
                 ledger.at(wall)
             if units > 0:
-                ring.add(self.row, units)
+                ring._add(self.row, units)
             elif units:
                 ring.subtract(self.row, -units)
         finally:
             gate.out -= 1
             self.state = GONE
             ledger.unpin_row(self.row)
-            queue.meter.ended()
+            queue.meter._inflight.number -= 1.0
             if gate.rivals.busy:
                 turns.call_waiting(gate)
 
     # What it stands for
+
+    def _fields(self) -> Headers:
+        """Those of its head."""
+        fields = self.asked.fields.copy()
+        fields[self.asked.length_at] = (b"content-length", self.digits)
+        return fields
 
     def _exchange(self) -> Exchange:
         """Its record, up to the engine."""
         lane, asked, match = self.lane, self.asked, self.match
         peer, scheme = lane._peer, "https" if lane._is_tls else "http"
         exchange = Exchange(
-            "POST", asked.target, asked.path, "", "HTTP/1.1", self.fields, peer, peer, scheme, self.request_id,
+            "POST", asked.target, asked.path, "", "HTTP/1.1", self._fields(), peer, peer, scheme, self.request_id,
             self.began, self.wall,
         )  # fmt: skip
         exchange.content_type = asked.content_type

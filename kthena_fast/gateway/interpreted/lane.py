@@ -30,23 +30,20 @@ class Lane(_lane_py.Lane):
         """Lines that every engine gets."""
 
     def data_received(self, data: bytes) -> None:
-        if self._phase != _lane_py._BETWEEN or self._head or self._trusted or not self._take(data):
-            super().data_received(data)
-
-    def _take(self, data: bytes) -> bool:
-        """Serve what came, if it is a plain request; else nothing was changed."""
-        try:
-            flight = self._flight(data)
-        except Exception:  # noqa: BLE001 - whatever it is, the ordinary steps meet it, too, and tell
-            return False
+        flight = None
+        if self._phase == _lane_py._BETWEEN and not self._head and not self._trusted:
+            try:
+                flight = self._flight(data)
+            except Exception:  # noqa: BLE001 - whatever it is, the ordinary steps meet it, too, and tell
+                flight = None
         if flight is None:
-            return False
+            super().data_received(data)
+            return
         self._phase = _lane_py._SERVING
         self._is_plain = True
         self._complete = self.started = self._incoming.is_in_place = False
         self._keep_alive = flight.asked.keep_alive
         flight.set_out()
-        return True
 
     def _flight(self, data: bytes) -> Flight | None:
         """What came, ready to be sent to its engine; None: it is not plain."""

@@ -33,8 +33,11 @@ def text(flight: Flight, status: int, read: int, produced: int, size: int) -> by
     date, zone = one_line.of_second(second)
     fraction = f".{microsecond:06d}".rstrip("0") if microsecond else ""
     if flight.gate is not None:
-        usage, standing = flight.usage, text_line._standing(1.0, flight._terms.turns.policy)
-        turn = f"{text_line.NO_WAIT} usage_at_admission={int(usage) if usage.is_integer() else usage}{standing}"
+        usage = flight.usage
+        turn = (
+            f"{text_line.NO_WAIT} usage_at_admission={int(usage) if usage.is_integer() else usage}"
+            f" share_at_admission=1 policy={flight._terms.turns.policy}"
+        )
     return (
         f'[{date}{fraction}{zone}] "POST {flight.asked.path} HTTP/1.1" {status}{names.route} selected_pod={pod}'
         f" request_id={flight.request_id.decode()}{names.backend} upstream_status_code={status} upstream_attempts=1"
