@@ -365,11 +365,16 @@ def test_who_finds_others_waiting_goes_the_ordinary_way() -> None:
 def test_a_limit_that_is_not_known_any_more_is_found_anew() -> None:
     with conversations.both(enable_fairness_scheduling=True) as pair:
         conversations.play(*pair, WARM)
+        limits = [gate._most for gate in _gates(pair)]
         for gate in _gates(pair):
             gate.relearn()
-            gate._most = 0
+            gate.out += gate._most
+            gate._most = 10**6
+        conversations.play(*pair, [Say(request()), Wait(1.0)])
+        for gate, limit in zip(_gates(pair), limits, strict=True):
+            gate.out -= limit
         conversations.play(*pair, [Say(request()), Answer(), Say(request()), Answer()])
-        assert pair[0].flights == 2
+        assert pair[0].flights == 3
 
 
 def test_connections_beyond_those_that_are_kept_are_closed() -> None:

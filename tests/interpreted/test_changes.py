@@ -87,20 +87,42 @@ def test_pods_keep_their_turns_where_the_ledger_is_full() -> None:
         assert pair[0].flights > 4
 
 
+@pytest.mark.parametrize("policy", ["window", "vtc"])
 @pytest.mark.parametrize("weights", [{}, {"fairness_input_token_weight": 0.0, "fairness_output_token_weight": 0.0}])
-def test_the_window_moves_on(weights: dict[str, float]) -> None:
-    body: Any = {"model": LLAMA, "user": "ann"}
+def test_the_window_moves_on(weights: dict[str, float], policy: str) -> None:
+    # Nothing is charged in advance.
+    body: Any = {"model": LLAMA, "user": "ann", "max_tokens": 0}
     script = [
         step
         for seconds in (1.0, 5.0, 60.0, 200.0, 299.0, 400.0, 5.0, 1000.0)
         for step in (Say(request(body)), Wait(seconds), Answer(), Say(request(BODY | {"user": "ann"})), Answer())
     ]
-    settings = {"enable_fairness_scheduling": True, "fairness_priority_request_num_weight": 1.0 if weights else 0.0}
-    with conversations.both(**settings, **weights) as pair:
+    settings: dict[str, Any] = {"fairness_priority_request_num_weight": 1.0 if weights else 0.0, **weights}
+    with conversations.both(enable_fairness_scheduling=True, fairness_policy=policy, **settings) as pair:
         conversations.play(*pair, WARM)
         conversations.play(*pair, script)
         conversations.play(*pair, [Wait(3000.0), *script])
         assert pair[0].flights > 8
+
+
+@FAIR
+def test_another_name_at_the_engine_is_counted_by_that(fair: bool) -> None:
+    with conversations.both(enable_fairness_scheduling=fair) as pair:
+        conversations.play(*pair, WARM)
+        for talk in pair:
+            (server,) = talk.gateway.state.snapshot.servers.values()
+            server.model = "meta/llama"
+        conversations.play(*pair, [Say(request()), Answer(), Say(request()), Answer()])
+        assert pair[0].flights == 2
+
+
+@FAIR
+def test_names_that_are_not_known_any_more_are_not_counted_by(fair: bool) -> None:
+    with conversations.both(enable_fairness_scheduling=fair) as pair:
+        conversations.play(*pair, WARM)
+        for talk in pair:
+            talk.way.journey._metrics.retain((), (), ())
+        conversations.play(*pair, [Say(request()), Answer(), Say(request()), Answer()])
 
 
 @pytest.mark.parametrize("more", range(-3, 4))

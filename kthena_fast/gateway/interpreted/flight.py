@@ -286,7 +286,6 @@ class Flight(Turn):
         pool, kept, transport = forwarder.pool, pod.connections, connection.transport
         if (
             keep_alive
-            and connection.is_open
             and not transport.is_closing()
             and not transport.get_write_buffer_size()
             and not kept.is_retired
