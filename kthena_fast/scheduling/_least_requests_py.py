@@ -25,8 +25,9 @@ class LeastRequests:
         count = len(pods)
         if count == 0:
             return None
-        if count == 1:
-            return None if pods[0] in tried else pods[0]
+        if count == 1 and pods[0] not in tried:
+            server.turn = 0
+            return pods[0]
         # Beginning behind the last winner and taking only what is strictly better is what makes ties go round.
         start = server.turn % count
         if count >= MANY and not tried:

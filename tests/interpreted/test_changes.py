@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -215,3 +216,19 @@ def test_connections_that_wait_keep_no_heads() -> None:
             heads.request(b"%d" % number, b"")
             heads.answer(b"%d" % number, b"")
         assert (waiting._asked(), waiting._answered()) == (None, None)
+
+
+def test_who_waits_for_the_last_request_is_told() -> None:
+    with conversations.talk(lane.Lane) as talk:
+        talk.play(WARM)
+        talk.play([Say(request())], stay=True)
+
+        async def answered() -> None:
+            waits = asyncio.ensure_future(talk.gateway.state.idle())
+            await asyncio.sleep(0)
+            assert not waits.done()
+            talk.engines[-1].protocol.data_received(answer())
+            async with asyncio.timeout(running.PATIENCE):
+                await waits
+
+        talk.runner.run(answered())
