@@ -177,6 +177,11 @@ class Loop(in_memory.Loop):
     def time(self) -> float:
         return self.now
 
+    def call_later(self, delay: float, callback: Any, *arguments: Any, context: Any = None) -> Any:  # type: ignore[override]
+        # Bodies come late when a conversation waits.
+        never = 1e6 if getattr(callback, "__func__", None) is short_way.Lane.go_on else 0.0
+        return super().call_later(delay + never, callback, *arguments, context=context)
+
     def call_at(self, when: float, callback: Any, *arguments: Any, context: Any = None) -> Any:  # type: ignore[override]
         # Deadlines pass when a conversation waits.
         never = 1e6 if getattr(callback, "__func__", None) is Deadlines._pass else 0.0
@@ -259,12 +264,7 @@ class Talk:
             case Answer(_, on) | EngineGoes(_, on) if self.engines:
                 self._of_engine(self.engines[self._asked if on < 0 else on], step)
             case Wait(seconds):
-                self.loop.now += seconds
-                deadlines = self.way.deadlines
-                if deadlines._due and deadlines._due[0] * GRANULARITY <= self.loop.now:
-                    # Nobody wakes it early here.
-                    deadlines._timer_at = 0
-                    deadlines._pass()
+                self._wait(seconds)
             case Change(changed):
                 self.source.change(changed)
             case AtOnce(steps):
@@ -272,8 +272,20 @@ class Talk:
                     self._take(each)
             case Drain(now):
                 self.gateway.state.draining = True
+                self.way.close()
                 if now:
                     self.gateway.state.abort_all()
+
+    def _wait(self, seconds: float) -> None:
+        self.loop.now += seconds
+        for lane in list(self.way.lanes):
+            if isinstance(lane, short_way.Lane) and seconds > short_way.PATIENCE:
+                lane.go_on()
+        deadlines = self.way.deadlines
+        if deadlines._due and deadlines._due[0] * GRANULARITY <= self.loop.now:
+            # Nobody wakes it early here.
+            deadlines._timer_at = 0
+            deadlines._pass()
 
     def _of_engine(self, engine: in_memory.Transport, step: Answer | EngineGoes) -> None:
         if engine.is_closing():

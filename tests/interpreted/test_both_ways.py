@@ -278,6 +278,40 @@ def test_a_request_in_pieces_goes_the_ordinary_way(cut: int) -> None:
     assert same([Say(whole[:cut]), Say(whole[cut:]), Answer()]) == (0, 0)
 
 
+HEAD, BEHIND = request().split(b"\r\n\r\n")
+HEAD += b"\r\n\r\n"
+LATE: dict[str, tuple[list[Step], tuple[int, int]]] = {
+    "it follows": ([Say(BEHIND), Answer(), Say(HEAD), Say(BEHIND), Answer()], (2, 0)),
+    "it follows at once": ([AtOnce((Say(BEHIND), Say(HEAD))), Answer(), Say(BEHIND), Answer()], (1, 0)),
+    "it comes in two pieces": ([Say(BEHIND[:9]), Say(BEHIND[9:]), Answer()], (0, 0)),
+    "it comes in two pieces, the second with more": ([Say(BEHIND[:9]), Say(BEHIND[9:] + HEAD), Answer()], (0, 0)),
+    "it comes late": ([Wait(0.1), Say(BEHIND), Answer()], (0, 0)),
+    "it comes too late": ([Wait(0.1), Wait(1000.0)], (0, 0)),
+    "more comes": ([Say(BEHIND + HEAD), Answer(), Say(BEHIND), Answer()], (0, 0)),
+    "it is none": ([Say(b"x" * len(BEHIND)), Answer()], (0, 0)),
+    "another client comes first": ([Say(request(), to=1), Answer(), Say(BEHIND), Answer()], (2, 0)),
+    "the client leaves": ([ClientGoes()], (0, 0)),
+    "the client has said all": ([ClientGoes(half=True), Say(BEHIND), Answer()], (0, 0)),
+    "the process leaves": ([Drain(), Say(BEHIND), Answer()], (0, 0)),
+    "the process cannot wait": ([Drain(now=True), Say(BEHIND), Answer()], (0, 0)),
+}
+
+
+@pytest.mark.parametrize("fair", [True, False], ids=["fair", "unfair"])
+@pytest.mark.parametrize("name", LATE)
+def test_a_body_may_come_behind_its_head(name: str, fair: bool) -> None:
+    steps, found = LATE[name]
+    assert same([Say(HEAD), *steps], enable_fairness_scheduling=fair) == found
+
+
+def test_a_connection_on_which_a_head_has_come_is_not_idle() -> None:
+    with conversations.both(keepalive_timeout=5.0) as pair:
+        conversations.play(*pair, [*WARM, Say(HEAD), Wait(0.001), Wait(0.004), Wait(6.0), Say(BEHIND), Answer()])
+        conversations.play(
+            *pair, [Say(request()), Answer(), Wait(4.999), Say(HEAD), Wait(0.002), Say(BEHIND), Answer()]
+        )
+
+
 ENDS: dict[str, tuple[list[Step], tuple[int, int]]] = {
     "the client leaves": ([ClientGoes(), Answer()], (1, 1)),
     "the client has said all": ([ClientGoes(half=True), Wait(0.01), Answer()], (1, 0)),

@@ -235,6 +235,8 @@ class Flight(Turn):
         if found is None:
             return False
         head, digits, answer = found
+        if digits != b"%d" % len(answer):
+            return False
         usage = body.usage(answer) if head.status < 400 else None
         if usage is None or usage == (0, 0):
             return False

@@ -102,23 +102,21 @@ _Kind = TypeVar("_Kind", Request, Answer)
 def find(
     data: bytes, last: _Kind | None, kept: Callable[[bytes, bytes], _Kind | None]
 ) -> tuple[_Kind, bytes, bytes] | None:
-    """The head that `data` begins with, the digits of its length, and the body, all of which is there and nothing
-    behind it; None: it is not plain. `last` is what came before it, `kept` is `request` or `answer`."""
+    """The head that `data` begins with, the digits of its length, and what stands behind it; None: it is not plain.
+    `last` is what came before it, `kept` is `request` or `answer`."""
     if last is not None and data.startswith(last.start):
         at = len(last.start)
         stop = data.find(b"\r", at, at + 19)
         if data.startswith(last.end, stop):
             digits = data[at:stop]
-            body = data[stop + len(last.end) :]
-            return (last, digits, body) if digits == b"%d" % len(body) else None
+            return (last, digits, data[stop + len(last.end) :]) if digits.isdigit() else None
     blank = data.find(_BLANK, 0, LONGEST)
     length = _LENGTH.search(data, 0, blank + 2) if blank > 0 else None
     if length is None:
         return None
     at, stop = length.span(1)
     head = kept(data[:at], data[stop : blank + 4])
-    body = data[blank + 4 :]
-    return (head, length[1], body) if head is not None and length[1] == b"%d" % len(body) else None
+    return None if head is None else (head, length[1], data[blank + 4 :])
 
 
 @functools.lru_cache(maxsize=MOST)
