@@ -68,7 +68,9 @@ class TestTheHotPath:
         for build in (BUILD, dataclasses.replace(BUILD, compiler="another")):
             _, verdicts = before.judge(build, again)
             assert {verdict.name for verdict in verdicts if verdict.is_slower} == set(planted)
-            assert [verdict.change for verdict in verdicts] == pytest.approx([PLANTED] * len(verdicts), abs=2 * REPEATS)
+            # Each of two counts may be off, and what was planted is added to both.
+            off = 2 * (1 + PLANTED) * REPEATS
+            assert [verdict.change for verdict in verdicts] == pytest.approx([PLANTED] * len(verdicts), abs=off)
 
 
 if not _choice.NO_EXTENSIONS:
