@@ -35,6 +35,7 @@ from tests.gateway import in_memory, running
 
 BODY = {"model": running.MODEL, "messages": [{"role": "user", "content": "What does a gateway do all day? " * 3}]}
 FIELDS = (b"Host: gateway.test", b"Content-Type: application/json", b"User-Agent: OpenAI/Python 2.8.0")
+FAIR = pytest.mark.parametrize("fair", [True, False], ids=["fair", "unfair"])
 USAGE = {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21}
 
 

@@ -39,6 +39,22 @@ def _in_pieces(data: bytes, cuts: Sequence[float]) -> list[bytes]:
     return [data[begin:end] for begin, end in itertools.pairwise(places)]
 
 
+def _gone_wrong(whole: bytes, chance: random.Random, times: int) -> bytes:
+    data = bytearray(whole)
+    for _ in range(times):
+        at = chance.randrange(len(data))
+        match chance.randrange(4):
+            case 0:
+                data[at] = chance.randrange(256)
+            case 1:
+                del data[at]
+            case 2:
+                data[at:at] = chance.choice([b"\r\n", b" ", b"\x00", b'"', b"{", b"0", b":"])
+            case _:
+                data[at:at] = data[chance.randrange(len(data)) :][: chance.randrange(20)]
+    return bytes(data)
+
+
 _cuts = st.one_of(st.just(()), st.lists(st.floats(0, 1), max_size=2).map(tuple))
 _plain_requests = st.sampled_from(list(PLAIN_BODIES.values())).map(request)
 _head_requests = st.sampled_from([*PLAIN_HEADS.values(), *OTHER_HEADS.values()]).map(lambda head: request(BODY, *head))
@@ -76,31 +92,11 @@ def test_any_script_looks_the_same(pair: Both, script: list[Step]) -> None:
 def test_bytes_that_went_wrong_look_the_same(
     pair: Both, head: tuple[bytes, ...], chance: random.Random, times: int
 ) -> None:
-    data = bytearray(request(BODY | {"user": "ann"}, *head))
-    for _ in range(times):
-        at = chance.randrange(len(data))
-        match chance.randrange(4):
-            case 0:
-                data[at] = chance.randrange(256)
-            case 1:
-                del data[at]
-            case 2:
-                data[at:at] = chance.choice([b"\r\n", b" ", b"\x00", b'"', b"{", b"0", b":"])
-            case _:
-                data[at:at] = data[chance.randrange(len(data)) :][: chance.randrange(20)]
-    conversations.play(*pair, [*WARM, Say(bytes(data)), Answer(), Say(request()), Answer()])
+    data = _gone_wrong(request(BODY | {"user": "ann"}, *head), chance, times)
+    conversations.play(*pair, [*WARM, Say(data), Answer(), Say(request()), Answer()])
 
 
 @given(st.sampled_from(list(PLAIN_ANSWERS.values())), st.randoms(use_true_random=False), st.integers(1, 3))
 def test_answers_that_went_wrong_look_the_same(pair: Both, answer: bytes, chance: random.Random, times: int) -> None:
-    data = bytearray(answer)
-    for _ in range(times):
-        at = chance.randrange(len(data))
-        match chance.randrange(3):
-            case 0:
-                data[at] = chance.randrange(256)
-            case 1:
-                del data[at]
-            case _:
-                data[at:at] = chance.choice([b"\r\n", b" ", b"\x00", b'"', b"{", b"0", b":"])
-    conversations.play(*pair, [*WARM, Say(request()), Answer(bytes(data)), EngineGoes(), Say(request()), Answer()])
+    data = _gone_wrong(answer, chance, times)
+    conversations.play(*pair, [*WARM, Say(request()), Answer(data), EngineGoes(), Say(request()), Answer()])

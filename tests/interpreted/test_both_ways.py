@@ -20,6 +20,7 @@ from tests.gateway import running
 from tests.interpreted import conversations
 from tests.interpreted.conversations import (
     BODY,
+    FAIR,
     FIELDS,
     USAGE,
     WARM,
@@ -196,9 +197,6 @@ def same(script: Sequence[Step], **made_with: Any) -> tuple[int, int]:
     return found
 
 
-FAIR = pytest.mark.parametrize("fair", [True, False], ids=["fair", "unfair"])
-
-
 @FAIR
 @pytest.mark.parametrize("name", PLAIN_BODIES)
 def test_plain_bodies_go_the_short_way(name: str, fair: bool) -> None:
@@ -297,7 +295,7 @@ LATE: dict[str, tuple[list[Step], tuple[int, int]]] = {
 }
 
 
-@pytest.mark.parametrize("fair", [True, False], ids=["fair", "unfair"])
+@FAIR
 @pytest.mark.parametrize("name", LATE)
 def test_a_body_may_come_behind_its_head(name: str, fair: bool) -> None:
     steps, found = LATE[name]

@@ -16,6 +16,7 @@ from tests.gateway import in_memory, running
 from tests.interpreted import conversations
 from tests.interpreted.conversations import (
     BODY,
+    FAIR,
     WARM,
     Answer,
     Change,
@@ -50,8 +51,6 @@ ENDS: dict[str, list[Step]] = {
     "its engine goes": [EngineGoes(), Answer()],
     "its client goes": [ClientGoes()],
 }
-
-FAIR = pytest.mark.parametrize("fair", [True, False], ids=["fair", "unfair"])
 
 
 @FAIR

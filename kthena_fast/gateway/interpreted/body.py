@@ -13,19 +13,14 @@ import orjson
 
 from kthena_fast.auth._identity_py import _ANONYMOUS, _HEADER, ANONYMOUS, LONGEST, _Source
 from kthena_fast.wire import _peek_py
-from kthena_fast.wire._peek_walk_py import MOST_TOKENS, PROMPTS, Peek
+from kthena_fast.wire._peek_walk_py import MOST_TOKENS, Peek
 from kthena_fast.wire._usage_py import _MOST
 from kthena_fast.wire.headers import Headers
 
 Document = dict[str, Any]
 
-_NAMES: Final = {
-    name: (b'"%b"' % name.encode(), re.compile(rb'"%b"[ \t\n\r]*+:' % name.encode()))
-    for name in ("model", "stream", "stream_options", "user", "userId", "max_tokens", "max_completion_tokens")
-}
+_NAMES: Final = {name.decode(): (b'"%b"' % name, re.compile(rb'"%b"[ \t\n\r]*+:' % name)) for name in _peek_py._NAMES}
 """What is read, as it stands in a body, and as the name of a member."""
-
-_OTHERS: Final = frozenset(PROMPTS) - {"messages"}
 
 # Where that is JSON, no string hides a brace of it.
 _USAGE: Final = re.compile(rb'"usage"[ \t\n\r]*+:[ \t\n\r]*+(\{[^{}\\]*+(?:\{[^{}\\]*+\}[^{}\\]*+)*+\})')
@@ -57,7 +52,7 @@ def read(body: bytes) -> Document | None:
 
 def prompt(document: Document) -> tuple[int, int, int] | None:
     """Bytes of text, tokens and images, as a `Peek` has them; None: they may be elsewhere than in messages."""
-    if not _OTHERS.isdisjoint(document):
+    if not _peek_py._OTHER_PROMPTS.isdisjoint(document):
         return None
     messages = document.get("messages")
     size = 0

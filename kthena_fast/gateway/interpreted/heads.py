@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from kthena_fast.gateway import _lane_py
 from kthena_fast.gateway.answer import STATUS_LINES
 from kthena_fast.wire import headers as wire_headers
 from kthena_fast.wire import heads, paths, targets
@@ -28,10 +29,7 @@ _LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]+)\r\n")
 _JSON: Final = b"application/json"
 
 # What the lane leaves to others, and what differs with each request.
-_UNUSUAL: Final = frozenset(
-    b"transfer-encoding expect upgrade content-encoding content-location content-range etag max-forwards server "
-    b"x-request-id".split()
-)
+_UNUSUAL: Final = _lane_py._UNUSUAL | {b"x-request-id"}
 
 
 class _Head:
